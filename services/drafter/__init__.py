@@ -1,0 +1,1 @@
+"""The drafter: the Draft RPC around an engine with the small model."""

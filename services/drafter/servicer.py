@@ -1,0 +1,71 @@
+"""DrafterService: decodes, calls, encodes."""
+
+from collections.abc import AsyncIterator
+
+import grpc
+from cascade.v1 import drafter_pb2 as pb
+from cascade.v1 import drafter_pb2_grpc, law_pb2
+
+from services.drafter.draft import DraftStep
+from services.engine.engine import Step
+from services.errors import CascadeError, InvalidField
+from services.pod.law import SessionLaw
+from services.pod.score import ScoreStep
+from services.pod.stream import Emit, Pod, check_tokens
+from services.serving.status import abort
+
+Context = grpc.aio.ServicerContext[pb.DraftRequest, pb.DraftResponse]
+
+
+class DrafterServicer(drafter_pb2_grpc.DrafterServiceServicer):
+    """One stream, one session."""
+
+    def __init__(self, pod: Pod) -> None:
+        self._pod = pod
+
+    async def Draft(
+        self, requests: AsyncIterator[pb.DraftRequest], context: Context
+    ) -> AsyncIterator[pb.DraftResponse]:
+        """Opens a session with the first message and carries out the others as steps."""
+        try:
+            async for response in self._session(requests):
+                yield response
+        except CascadeError as error:
+            await abort(context, error)
+
+    async def _session(
+        self, requests: AsyncIterator[pb.DraftRequest]
+    ) -> AsyncIterator[pb.DraftResponse]:
+        first = await anext(aiter(requests), None)
+        if first is None:
+            return
+        if first.WhichOneof("step") != "open":
+            raise InvalidField(("step", "the first message must be open"))
+        model = self._pod.engine.model
+        law = SessionLaw.from_proto(first.open.law, model.device)
+        temperature = first.open.law.temperature
+        check_tokens(
+            "open.end_token_ids", list(first.open.end_token_ids), model.facts.vocabulary_size
+        )
+        ends = frozenset(first.open.end_token_ids)
+
+        def make_step(request: pb.DraftRequest, emit: Emit[pb.DraftResponse]) -> Step:
+            def emit_block(item: pb.DraftedBlock | CascadeError) -> None:
+                emit(item if isinstance(item, CascadeError) else pb.DraftResponse(block=item))
+
+            def emit_scored(item: law_pb2.ScoredText | CascadeError) -> None:
+                emit(item if isinstance(item, CascadeError) else pb.DraftResponse(scored=item))
+
+            match request.WhichOneof("step"):
+                case "draft":
+                    return DraftStep(request.draft, model.facts, law, ends, emit_block)
+                case "score":
+                    return ScoreStep(request.score, model.facts, temperature, emit_scored)
+                case other:
+                    raise InvalidField(("step", f"must be draft or score, got {other}"))
+
+        def opened(queue_ms: float) -> pb.DraftResponse:
+            return pb.DraftResponse(opened=pb.DraftOpened(queue_ms=queue_ms))
+
+        async for response in self._pod.run_session(requests, opened, make_step):
+            yield response

@@ -1,0 +1,39 @@
+"""What the engine can't do right, and therefore refuses when it starts."""
+
+from transformers import PretrainedConfig
+
+from services.errors import ModelUnsupported
+
+
+def check_supported(config: PretrainedConfig) -> None:
+    """Refuses models other than causal language models with full attention.
+
+    A sliding window, chunked attention or a recurrent layer forgets: rolling back a rejected block
+    would leave such a layer wrong, in silence.
+
+    Raises:
+        ModelUnsupported: naming what the model has.
+    """
+    name = config.model_type
+    if config.is_encoder_decoder:
+        raise ModelUnsupported(f"model type {name}: encoder-decoder models are not supported")
+    text = config.get_text_config(decoder=True)
+    others = sorted(set(getattr(text, "layer_types", None) or []) - {"full_attention"})
+    if others:
+        raise ModelUnsupported(
+            f"model type {name}: layers of type {', '.join(others)} can't be rolled back; "
+            "only full_attention is supported"
+        )
+    window = getattr(text, "sliding_window", None)
+    if window and getattr(text, "use_sliding_window", True):
+        raise ModelUnsupported(
+            f"model type {name}: sliding_window {window} can't be rolled back; "
+            "only full attention is supported"
+        )
+    for field in ("attention_chunk_size", "linear_attn_config", "mamba_d_state", "ssm_cfg"):
+        if getattr(text, field, None):
+            raise ModelUnsupported(f"model type {name}: {field} is set; only full attention works")
+    if not getattr(text, "is_causal", True):
+        raise ModelUnsupported(f"model type {name}: not a causal language model")
+    if not getattr(text, "num_attention_heads", None):
+        raise ModelUnsupported(f"model type {name}: no attention layers; only full attention works")

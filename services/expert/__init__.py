@@ -1,0 +1,1 @@
+"""The expert: the Verify RPC around an engine with the large model."""

@@ -1,0 +1,87 @@
+"""Decoding with the expert alone: no network round trip for each token."""
+
+from collections.abc import Callable
+
+import torch
+from cascade.v1 import expert_pb2 as pb
+from torch import Tensor
+
+from services.engine.engine import Feed, Session, Step
+from services.engine.model import ModelFacts
+from services.errors import CascadeError, InvalidField
+from services.expert.base import rebase_or_stale
+from services.pod.law import SessionLaw
+from services.pod.stream import check_length, check_tokens
+from services.pod.timing import to_proto
+from services.rules.sampling import sample_expert
+
+
+class DecodeStep(Step):
+    """Truncate, append, then decode until long enough or at an end token."""
+
+    supersedable = True
+
+    def __init__(
+        self,
+        request: pb.DecodeStep,
+        facts: ModelFacts,
+        law: SessionLaw,
+        end_token_ids: frozenset[int],
+        emit: Callable[[pb.DecodedTokens | CascadeError], None],
+    ) -> None:
+        """Checks the request.
+
+        Raises:
+            InvalidField: a value that can't be.
+        """
+        super().__init__()
+        if request.max_tokens < 1:
+            raise InvalidField(("max_tokens", f"must be at least 1, got {request.max_tokens}"))
+        check_tokens("append", list(request.append), facts.vocabulary_size)
+        self._request = request
+        self._context_length = facts.context_length
+        self._law = law
+        self._end_token_ids = end_token_ids
+        self._emit = emit
+        self._decoded = 0
+        self._piece = pb.DecodedTokens(step_id=request.step_id)
+
+    def begin(self, session: Session) -> bool:
+        """Truncates and appends, unless the step is stale."""
+        request = self._request
+        self._piece.position = request.position + len(request.append)
+        check_length("max_tokens", self._piece.position + request.max_tokens, self._context_length)
+        if not rebase_or_stale(
+            session, request.position, list(request.append), request.prefix_hash
+        ):
+            self._piece.stale = True
+            self._send(last=True)
+            return False
+        return True
+
+    def feed(self, session: Session) -> Feed:
+        """The tokens that the model has not seen; usually the last one decoded."""
+        return Feed(session.unseen(), rows=1)
+
+    def take(self, session: Session, logits: Tensor) -> bool:
+        """Samples the next token."""
+        position = torch.tensor([len(session.tokens)], device=logits.device)
+        token = int(sample_expert(logits, self._law.sampling, self._law.seeds, position))
+        session.tokens.extend([token])
+        self._piece.tokens.add(id=token, origin=pb.ORIGIN_EXPERT)
+        self._decoded += 1
+        done = self._decoded == self._request.max_tokens or token in self._end_token_ids
+        if done or len(self._piece.tokens) == max(self._request.piece_length, 1):
+            self._send(last=done)
+        return done
+
+    def fail(self, error: CascadeError) -> None:
+        """Ends the session."""
+        self._emit(error)
+
+    def _send(self, *, last: bool) -> None:
+        piece, self._piece = self._piece, pb.DecodedTokens(step_id=self._request.step_id)
+        self._piece.position = piece.position + len(piece.tokens)
+        piece.last = last
+        piece.timing.CopyFrom(to_proto(self.timing))
+        self._emit(piece)

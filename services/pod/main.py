@@ -1,0 +1,87 @@
+"""Starts a pod: settings, model, engine, server."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+import structlog
+import torch
+from cascade.v1 import model_pb2, model_pb2_grpc
+from pydantic import ValidationError
+
+from services.engine.engine import Engine
+from services.engine.model import Model, load
+from services.errors import CascadeError
+from services.pod.model_service import ModelServicer
+from services.pod.settings import PodSettings
+from services.pod.stream import Pod
+from services.serving.logs import configure_logs
+from services.serving.server import PortInUse, Server
+from services.serving.slots import Slots
+
+log = structlog.get_logger()
+
+AddServicer = Callable[[Pod, grpc.aio.Server], None]
+
+
+def main(role: model_pb2.Role.ValueType, service: str, add_servicer: AddServicer) -> None:
+    """Serves a model in a role until SIGTERM; exits with one clear line where it can't."""
+    configure_logs()
+    try:
+        settings = PodSettings()  # type: ignore[call-arg]  # the rest comes from flags
+        log.info("settings", **settings.model_dump())
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
+        model = load_within_memory(settings)
+        asyncio.run(_serve(settings, model, role, service, add_servicer))
+    except ValidationError as error:
+        for problem in error.errors():
+            flag = "--" + "-".join(str(part) for part in problem["loc"]).replace("_", "-")
+            print(f"{flag}: {problem['msg']}", file=sys.stderr)
+        sys.exit(2)
+    except (CascadeError, PortInUse) as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+def load_within_memory(settings: PodSettings) -> Model:
+    """Loads the model.
+
+    Raises:
+        ModelUnsupported: it can't be run right, or memory is too small for it.
+    """
+    log.info("loading", model=settings.model)
+    model = load(Path(settings.model), device=settings.device, dtype=settings.dtype)
+    log.info(
+        "loaded",
+        model=model.facts.name,
+        dtype=model.facts.dtype,
+        device=model.facts.device,
+        vocabulary_size=model.facts.vocabulary_size,
+        context_length=model.facts.context_length,
+    )
+    return model
+
+
+async def _serve(
+    settings: PodSettings,
+    model: Model,
+    role: model_pb2.Role.ValueType,
+    service: str,
+    add_servicer: AddServicer,
+) -> None:
+    engine = Engine(model)
+    slots = Slots(settings.slots, settings.max_waiting)
+    models = model_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
+    server = Server(settings, [service, models])
+    add_servicer(Pod(engine, slots), server.grpc)
+    model_pb2_grpc.add_ModelServiceServicer_to_server(
+        ModelServicer(role, model.facts, slots), server.grpc
+    )
+
+    async def closing() -> None:
+        await asyncio.to_thread(engine.stop)
+
+    await server.serve(healthy=lambda: engine.alive, closing=closing)

@@ -1,0 +1,22 @@
+"""Settings of a drafter and an expert."""
+
+from pydantic import Field
+
+from services.serving.settings import ServerSettings
+
+
+class PodSettings(ServerSettings):
+    """What a drafter and an expert have beside what every server has."""
+
+    model: str
+    """Folder of the model: config.json, *.safetensors, tokenizer.json."""
+    device: str = Field(default="auto", pattern="^(auto|cpu|cuda)$")
+    """auto, cpu or cuda."""
+    dtype: str = Field(default="auto", pattern="^(auto|float32|bfloat16)$")
+    """auto, float32 or bfloat16.  auto is bfloat16 where the hardware multiplies it, else float32."""
+    threads: int = Field(default=0, ge=0)
+    """CPU threads.  0: as many as there are cores."""
+    slots: int = Field(default=16, ge=1, le=4096)
+    """Sessions at once."""
+    max_waiting: int = Field(default=64, ge=0)
+    """Sessions that may wait for a slot; more are refused."""

@@ -1,0 +1,113 @@
+"""One bidirectional stream is one session is one slot of the cache."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import TypeVar
+
+from services.engine.engine import Engine, Session, Step
+from services.errors import CascadeError, InvalidField
+from services.serving.slots import Slots
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+Emit = Callable[[Response | CascadeError], None]
+"""Hands a result of a step, or the error that ends the session, to the stream.  Thread-safe."""
+
+
+class Pod:
+    """An engine, the slots for its sessions, and whether new ones are welcome."""
+
+    def __init__(self, engine: Engine, slots: Slots) -> None:
+        self.engine = engine
+        self.slots = slots
+
+    async def run_session(
+        self,
+        requests: AsyncIterator[Request],
+        opened: Callable[[float], Response],
+        make_step: Callable[[Request, Emit[Response]], Step],
+    ) -> AsyncIterator[Response]:
+        """Holds a slot and carries out the steps of one stream, until its caller ends it.
+
+        Args:
+            requests: the stream's messages after the first.
+            opened: makes the answer to the first, from the milliseconds it waited for a slot.
+            make_step: makes the step that a message asks for.
+
+        Raises:
+            CascadeError: what ended the session.
+        """
+        async with self.slots.hold() as waited_s:
+            session = self.engine.open()
+            results: asyncio.Queue[Response | CascadeError | None] = asyncio.Queue()
+            reader = asyncio.create_task(self._read(session, requests, make_step, results))
+            try:
+                yield opened(waited_s * 1000)
+                while (item := await results.get()) is not None:
+                    if isinstance(item, CascadeError):
+                        raise item
+                    yield item
+            finally:
+                reader.cancel()
+                await asyncio.wrap_future(self.engine.close(session))
+
+    async def _read(
+        self,
+        session: Session,
+        requests: AsyncIterator[Request],
+        make_step: Callable[[Request, Emit[Response]], Step],
+        results: "asyncio.Queue[Response | CascadeError | None]",
+    ) -> None:
+        """Submits steps as they come; ends the stream when the caller has and all are done."""
+        loop = asyncio.get_running_loop()
+
+        def emit(item: Response | CascadeError) -> None:
+            loop.call_soon_threadsafe(results.put_nowait, item)
+
+        try:
+            async for request in requests:
+                self.engine.submit(session, make_step(request, emit))
+            await asyncio.wrap_future(self.engine.drain(session))
+            results.put_nowait(None)
+        except CascadeError as error:
+            results.put_nowait(error)
+
+
+def check_tokens(field: str, ids: list[int], vocabulary_size: int) -> None:
+    """Refuses token ids outside the vocabulary.
+
+    Raises:
+        InvalidField: naming the first of them.
+    """
+    for index, token in enumerate(ids):
+        if token >= vocabulary_size:
+            raise InvalidField(
+                (f"{field}[{index}]", f"must be below {vocabulary_size}, got {token}")
+            )
+
+
+def check_length(field: str, length: int, context_length: int) -> None:
+    """Refuses a step that leads beyond the context.
+
+    Raises:
+        InvalidField: naming the limit.
+    """
+    if length > context_length:
+        raise InvalidField(
+            (field, f"the session would have {length} tokens, the context holds {context_length}")
+        )
+
+
+def check_position(session: Session, position: int, append: list[int]) -> None:
+    """Refuses a position that the session has not reached, and an empty session.
+
+    Raises:
+        InvalidField: naming the limit.
+    """
+    if position > len(session.tokens):
+        raise InvalidField(
+            ("position", f"must be at most the session's {len(session.tokens)}, got {position}")
+        )
+    if position + len(append) == 0:
+        raise InvalidField(("append", "a step needs at least one token before it, got none"))

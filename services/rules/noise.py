@@ -1,0 +1,113 @@
+"""Keyed randomness: every coin and sample is a function of (seed, position, purpose).
+
+A counter-based generator: the finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) applied
+to a key made of seed, position and purpose, and to the token id.  Nothing is drawn from a state, so
+the same request gives the same noise whatever the batch, the block boundaries or a retry.
+"""
+
+import functools
+from enum import IntEnum
+
+import torch
+from torch import Tensor
+
+
+class Purpose(IntEnum):
+    """What a random number is for.  Numbers for different purposes are independent."""
+
+    EXPERT = 1
+    """Gumbel noise of the expert's own token."""
+    DRAFT = 2
+    """Gumbel noise of the drafted token."""
+    ACCEPT = 3
+    """The coin that a drafted token is accepted with."""
+    RESAMPLE = 4
+    """Gumbel noise of the token in place of a rejected one."""
+
+
+def _signed(value: int) -> int:
+    """The int64 with the bits of an unsigned 64-bit ``value``."""
+    return value - (1 << 64) if value >= 1 << 63 else value
+
+
+_WEYL = _signed(0x9E3779B97F4A7C15)
+_MIX_1 = _signed(0xBF58476D1CE4E5B9)
+_MIX_2 = _signed(0x94D049BB133111EB)
+
+
+def _shift_right(x: Tensor, bits: int) -> Tensor:
+    """Logical shift: torch's own keeps the sign."""
+    return (x >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _mix(x: Tensor) -> Tensor:
+    """SplitMix64's finaliser, a bijection of int64 (arithmetic wraps around)."""
+    x = (x ^ _shift_right(x, 30)) * _MIX_1
+    x = (x ^ _shift_right(x, 27)) * _MIX_2
+    return x ^ _shift_right(x, 31)
+
+
+def seeds_tensor(seeds: list[int], device: torch.device | None = None) -> Tensor:
+    """Unsigned 64-bit seeds as int64 [S]."""
+    return torch.tensor([_signed(seed) for seed in seeds], dtype=torch.int64, device=device)
+
+
+def keys(seeds: Tensor, positions: Tensor, purpose: Purpose) -> Tensor:
+    """Keys of the noise.
+
+    Args:
+        seeds: int64, any shape.
+        positions: int64, broadcastable with ``seeds``; index of the token in prompt and answer.
+        purpose: what the noise is for.
+
+    Returns:
+        int64 of the broadcast shape.
+    """
+    key = _mix(seeds + _WEYL)
+    key = _mix(key + (positions + 1) * _WEYL)
+    return _mix(key + int(purpose) * _WEYL)
+
+
+def _unit(bits: Tensor) -> Tensor:
+    """float64 in the open interval (0, 1) from the upper 53 bits."""
+    return (_shift_right(bits, 11).double() + 0.5) * 2.0**-53
+
+
+def uniform(key: Tensor) -> Tensor:
+    """One number in (0, 1) for each key: float64 of the keys' shape."""
+    return _unit(_mix(key + _WEYL))
+
+
+@functools.lru_cache(maxsize=8)
+def _vocabulary(size: int, device: torch.device) -> Tensor:
+    return _mix(torch.arange(1, size + 1, dtype=torch.int64, device=device) * _WEYL)
+
+
+def gumbel(key: Tensor, size: int) -> Tensor:
+    """Standard Gumbel noise for each token of a vocabulary.
+
+    Args:
+        key: int64 [...].
+        size: V.
+
+    Returns:
+        float64 [..., V].
+    """
+    return _gumbel(key.unsqueeze(-1) + _vocabulary(size, key.device))
+
+
+def gumbel_at(key: Tensor, ids: Tensor) -> Tensor:
+    """The same noise as ``gumbel``, for chosen tokens only.
+
+    Args:
+        key: int64 [...].
+        ids: int64 [..., K].
+
+    Returns:
+        float64 [..., K].
+    """
+    return _gumbel(key.unsqueeze(-1) + _mix((ids + 1) * _WEYL))
+
+
+def _gumbel(counters: Tensor) -> Tensor:
+    return _unit(_mix(counters)).log_().neg_().log_().neg_()

@@ -1,0 +1,110 @@
+"""The life of a gRPC server: start, health, reflection, SIGTERM, drain, stop."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import grpc
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from services.serving.settings import ServerSettings
+
+log = structlog.get_logger()
+
+MAX_MESSAGE_BYTES = 4 << 20
+"""The largest message that any server or client takes."""
+
+_PING_EVERY_MS = 10_000
+_PING_TIMEOUT_MS = 5_000
+
+MESSAGE_OPTIONS = [
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+]
+KEEPALIVE_OPTIONS = [
+    ("grpc.keepalive_time_ms", _PING_EVERY_MS),
+    ("grpc.keepalive_timeout_ms", _PING_TIMEOUT_MS),
+    ("grpc.http2.max_pings_without_data", 0),
+]
+SERVER_OPTIONS = [
+    *MESSAGE_OPTIONS,
+    *KEEPALIVE_OPTIONS,
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", _PING_EVERY_MS),
+    ("grpc.so_reuseport", 0),
+]
+CHANNEL_OPTIONS = [*MESSAGE_OPTIONS, *KEEPALIVE_OPTIONS]
+
+
+class PortInUse(Exception):
+    """The address is taken."""
+
+
+class Server:
+    """A gRPC server with health and reflection that stops gracefully."""
+
+    def __init__(self, settings: ServerSettings, service_names: list[str]) -> None:
+        self._settings = settings
+        self._names = service_names
+        self._health = health.aio.HealthServicer()
+        self._stop = asyncio.Event()
+        self.grpc = grpc.aio.server(options=SERVER_OPTIONS)
+        """Where servicers are added."""
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
+        reflection.enable_server_reflection(
+            [*service_names, health.SERVICE_NAME, reflection.SERVICE_NAME], self.grpc
+        )
+
+    async def _set_health(self, serving: bool) -> None:
+        status = (
+            health_pb2.HealthCheckResponse.SERVING
+            if serving
+            else health_pb2.HealthCheckResponse.NOT_SERVING
+        )
+        for name in ["", *self._names]:
+            await self._health.set(name, status)
+
+    async def serve(
+        self, healthy: Callable[[], bool], closing: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Serves until SIGTERM or SIGINT, then drains: no new calls, running ones get their grace.
+
+        Args:
+            healthy: asked once a second; health follows it.
+            closing: called when nothing is served any more.
+
+        Raises:
+            PortInUse: the address is taken.
+        """
+        address = f"{self._settings.host}:{self._settings.port}"
+        try:
+            port = self.grpc.add_insecure_port(address)
+        except RuntimeError as error:
+            raise PortInUse(f"can't listen on {address}: is the port in use?") from error
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        await self.grpc.start()
+        await self._set_health(healthy())
+        if self._settings.port_file:
+            _write_whole(Path(self._settings.port_file), str(port))
+        log.info("serving", address=f"{self._settings.host}:{port}")
+        while not self._stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), 1.0)
+            await self._set_health(healthy() and not self._stop.is_set())
+        log.info("draining", grace_s=self._settings.grace_s)
+        await self.grpc.stop(self._settings.grace_s)
+        await closing()
+        log.info("stopped")
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Writes a file so that nobody reads half of it."""
+    part = path.with_suffix(".part")
+    part.write_text(text)
+    part.rename(path)

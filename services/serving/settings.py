@@ -1,0 +1,30 @@
+"""Settings that every server has.  From flags, then environment, then defaults.
+
+Each server's settings are one frozen class below this; unknown flags are refused; the values are
+printed at the start, secrets masked.
+"""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ServerSettings(BaseSettings):
+    """What every server has."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        cli_parse_args=True,
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        use_attribute_docstrings=True,
+    )
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = Field(default=0, ge=0, le=65535)
+    """Port to listen on.  0 takes a free one."""
+    port_file: str = ""
+    """File to write the port to, once the server serves.  Empty: none."""
+    grace_s: float = Field(default=10.0, ge=0)
+    """Seconds that running calls get to finish after SIGTERM."""
