@@ -1,0 +1,1 @@
+"""The router: answers clients by deciding, token by token, whose word counts."""

@@ -10,7 +10,7 @@ _NOT_IDENTITY = ("padding", "truncation", "version")
 
 
 def tokenizer_fingerprint(tokenizer_json: bytes) -> str:
-    """sha256 of a tokenizer.json in canonical form: entries, merges, normalisation, special tokens."""
+    """sha256 of a tokenizer.json in canonical form: entries, merges, normalisation, all of it."""
     content: dict[str, Any] = json.loads(tokenizer_json)
     for key in _NOT_IDENTITY:
         content.pop(key, None)

@@ -19,6 +19,7 @@ from services.pod.settings import PodSettings
 from services.pod.stream import Pod
 from services.serving.logs import configure_logs
 from services.serving.server import PortInUse, Server
+from services.serving.settings import problems
 from services.serving.slots import Slots
 
 log = structlog.get_logger()
@@ -37,9 +38,7 @@ def main(role: model_pb2.Role.ValueType, service: str, add_servicer: AddServicer
         model = load_within_memory(settings)
         asyncio.run(_serve(settings, model, role, service, add_servicer))
     except ValidationError as error:
-        for problem in error.errors():
-            flag = "--" + "-".join(str(part) for part in problem["loc"]).replace("_", "-")
-            print(f"{flag}: {problem['msg']}", file=sys.stderr)
+        print("\n".join(problems(error)), file=sys.stderr)
         sys.exit(2)
     except (CascadeError, PortInUse) as error:
         print(error, file=sys.stderr)

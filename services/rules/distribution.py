@@ -2,8 +2,8 @@
 
 Scaled means: divided by the temperature, then top-k, then top-p over what top-k left, then
 renormalised (docs/rules.md, "Temperature").  The drafter's ``q`` is further cut to its K most
-likely tokens and rounded to the wire's precision *before* it is sampled from, so that verification with
-what crossed the wire is exact (docs/rules.md, "What crosses the network").
+likely tokens and rounded to the wire's precision *before* it is sampled from, so that verification
+with what crossed the wire is exact (docs/rules.md, "What crosses the network").
 """
 
 from dataclasses import dataclass

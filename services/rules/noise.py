@@ -65,12 +65,13 @@ def keys(seeds: Tensor, positions: Tensor, purpose: Purpose) -> Tensor:
     """
     key = _mix(seeds + _WEYL)
     key = _mix(key + (positions + 1) * _WEYL)
-    return _mix(key + int(purpose) * _WEYL)
+    return _mix(key + _signed(int(purpose) * 0x9E3779B97F4A7C15 % 2**64))
 
 
 def _unit(bits: Tensor) -> Tensor:
-    """float64 in the open interval (0, 1) from the upper 53 bits."""
-    return (_shift_right(bits, 11).double() + 0.5) * 2.0**-53
+    """float64 in the open interval (0, 1) from the upper 52 bits."""
+    # Not 53: a double has no room for the half beside so many bits, and the largest would become 1.
+    return (_shift_right(bits, 12).double() + 0.5) * 2.0**-52
 
 
 def uniform(key: Tensor) -> Tensor:

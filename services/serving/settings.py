@@ -4,7 +4,7 @@ Each server's settings are one frozen class below this; unknown flags are refuse
 printed at the start, secrets masked.
 """
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -28,3 +28,11 @@ class ServerSettings(BaseSettings):
     """File to write the port to, once the server serves.  Empty: none."""
     grace_s: float = Field(default=10.0, ge=0)
     """Seconds that running calls get to finish after SIGTERM."""
+
+
+def problems(error: ValidationError) -> list[str]:
+    """What is wrong with the settings: a line for each, naming the flag."""
+    return [
+        "--" + "-".join(map(str, p["loc"])).replace("_", "-") + f": {p['msg']}"
+        for p in error.errors()
+    ]

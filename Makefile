@@ -1,0 +1,86 @@
+# `make help` lists the targets.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+CASCADE := $(BIN)/cascade
+PAIR ?= qwen2.5-coder
+PROMPT ?= Who is Buzz Aldrin?
+
+PROTOS := $(wildcard protos/cascade/v1/*.proto)
+GENERATED := protos/python/.generated
+INSTALLED := $(VENV)/.installed
+CODE := services router bench tests
+
+.DEFAULT_GOAL := help
+.PHONY: help setup protos protos-baseline models demo up down test test-laws check format bench-speed bench-near-ties clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.created:
+	$(PYTHON) -c 'import sys; assert sys.version_info[:2] == (3, 11), "Python 3.11 is needed"'
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+# The generator comes first: the package that is then installed holds what it makes.
+$(GENERATED): $(PROTOS) constraints.txt | $(VENV)/.created
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt grpcio-tools mypy-protobuf
+	rm -rf protos/python && mkdir -p protos/python
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iprotos \
+	  --python_out=protos/python --grpc_python_out=protos/python \
+	  --mypy_out=quiet:protos/python --mypy_grpc_out=quiet:protos/python $(PROTOS)
+	touch $@
+
+$(INSTALLED): pyproject.toml constraints.txt | $(GENERATED)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[engine,dev]'
+	touch $@
+
+setup: $(GENERATED) $(INSTALLED) ## Virtual environment, pinned dependencies, generated code
+
+protos: $(GENERATED) ## Generate the code of the contract
+
+protos-baseline: setup ## Accept the contract as it is as the one that must not break
+	$(BIN)/buf build -o protos/baseline.binpb
+
+models: setup ## Fetch the default pair (PAIR=name for another)
+	$(CASCADE) models fetch $(PAIR)
+
+demo: models ## All from a bare clone: models, services, one prompt in four modes, then down
+	@trap '$(CASCADE) down' EXIT; $(CASCADE) up --pair $(PAIR) || exit 1; \
+	for mode in drafter expert speculative speculative_cascade; do \
+	  printf '\n== %s ==\n' $$mode; \
+	  $(CASCADE) generate --mode $$mode --max-tokens 96 "$(PROMPT)" || exit 1; \
+	done
+
+up: models ## Start the three services with the default pair (PAIR=name)
+	$(CASCADE) up --pair $(PAIR)
+
+down: setup ## Stop them
+	$(CASCADE) down
+
+test: setup check ## All checks and the test suite
+	$(BIN)/pytest -m 'not laws'
+
+test-laws: setup ## The long statistical tests
+	$(BIN)/pytest -m laws
+
+check: setup ## Format, lint, types, import rules, contract
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy $(CODE)
+	$(BIN)/lint-imports
+	$(BIN)/buf lint
+	$(BIN)/buf breaking --against protos/baseline.binpb
+
+format: setup ## Format and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench-speed: models ## Ours beside transformers, greedy, one stream: bench/results/speed.md
+	$(BIN)/python -m bench.speed --pair $(PAIR)
+
+bench-near-ties: models ## Where speculative and expert answers differ, and by how little
+	$(BIN)/python -m bench.near_ties --pair $(PAIR)
+
+clean: ## Remove the environment and all that was generated; models stay
+	rm -rf $(VENV) protos/python build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

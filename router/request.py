@@ -1,0 +1,227 @@
+"""A client's request, checked and with its defaults filled in."""
+
+import math
+import secrets
+from dataclasses import dataclass
+
+from cascade.v1 import law_pb2, router_pb2
+
+from router.text import Message, Tokenizer
+from router.text.errors import ChatTemplateError
+from services.errors import InvalidField, NotServed
+from services.serving import law as laws
+
+MAX_STOP_STRINGS = 16
+MAX_STOP_STRING_LENGTH = 256
+MAX_STOP_TOKEN_IDS = 64
+MAX_BLOCK_LENGTH = 64
+DEFAULT_MAX_TOKENS = 512
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be answered, and how."""
+
+    prompt: list[int]
+    law: law_pb2.Law
+    max_tokens: int
+    block_length: int | None
+    """None: the strategy chooses."""
+    stop_strings: tuple[str, ...]
+    end_token_ids: frozenset[int]
+    stop_token_ids: frozenset[int]
+    early_stop: float
+
+    @property
+    def final_token_ids(self) -> frozenset[int]:
+        """Every token that ends the answer."""
+        return self.end_token_ids | self.stop_token_ids
+
+
+def resolve(
+    request: router_pb2.GenerateRequest,
+    tokenizer: Tokenizer,
+    *,
+    context_length: int,
+    end_token_ids: frozenset[int],
+) -> Request:
+    """Checks a request and fills in its defaults.  Tokenises: not for the event loop.
+
+    Raises:
+        InvalidField: naming every field that is wrong, its limit and its value.
+        NotServed: an option that this version does not serve.
+    """
+    law = _law(request)
+    violations = [*laws.violations(law), *_option_violations(request, tokenizer)]
+    if violations:
+        raise InvalidField(*violations)
+    laws.check(law)
+    _check_served(request)
+    prompt = _prompt(request, tokenizer)
+    return Request(
+        prompt=prompt,
+        law=law,
+        max_tokens=_max_tokens(request, len(prompt), context_length),
+        block_length=request.block_length if request.HasField("block_length") else None,
+        stop_strings=tuple(request.stop_strings),
+        end_token_ids=frozenset() if request.ignore_end_tokens else end_token_ids,
+        stop_token_ids=frozenset(request.stop_token_ids),
+        early_stop=request.early_stop,
+    )
+
+
+def _law(request: router_pb2.GenerateRequest) -> law_pb2.Law:
+    law = law_pb2.Law(
+        mode=request.mode,
+        rule=request.rule,
+        alpha=request.alpha,
+        form=request.form,
+        candidates=(
+            request.candidates if request.HasField("candidates") else laws.DEFAULT_CANDIDATES
+        ),
+        coupling=request.coupling,
+        temperature=request.temperature,
+        top_k=request.top_k,
+        top_p=request.top_p if request.HasField("top_p") else 1.0,
+        seed=request.seed if request.HasField("seed") else secrets.randbits(64),
+        confidence_statistic=request.confidence_statistic,
+        confidence_quantile=request.confidence_quantile,
+    )
+    return laws.with_defaults(law, alpha_given=request.HasField("alpha"))
+
+
+def _option_violations(
+    request: router_pb2.GenerateRequest, tokenizer: Tokenizer
+) -> list[tuple[str, str]]:
+    """What is wrong with the request beside its law and its prompt's length."""
+    found: list[tuple[str, str]] = []
+
+    def check(ok: bool, field: str, text: str) -> None:
+        if not ok:
+            found.append((field, text))
+
+    if request.HasField("block_length"):
+        n = request.block_length
+        check(
+            1 <= n <= MAX_BLOCK_LENGTH,
+            "block_length",
+            f"must be in [1, {MAX_BLOCK_LENGTH}], got {n}",
+        )
+    early_stop = request.early_stop
+    check(
+        math.isfinite(early_stop) and 0 <= early_stop <= 1,
+        "early_stop",
+        f"must be in [0, 1], got {early_stop:g}",
+    )
+    stops = request.stop_strings
+    if len(stops) > MAX_STOP_STRINGS:
+        check(False, "stop_strings", f"must be at most {MAX_STOP_STRINGS}, got {len(stops)}")
+    else:
+        for i, stop in enumerate(stops):
+            check(
+                1 <= len(stop) <= MAX_STOP_STRING_LENGTH,
+                f"stop_strings[{i}]",
+                f"must have 1 to {MAX_STOP_STRING_LENGTH} characters, got {len(stop)}",
+            )
+    ids = request.stop_token_ids
+    if len(ids) > MAX_STOP_TOKEN_IDS:
+        check(False, "stop_token_ids", f"must be at most {MAX_STOP_TOKEN_IDS}, got {len(ids)}")
+    else:
+        found.extend(_outside("stop_token_ids", list(ids), tokenizer))
+    for name, enum, value in (
+        ("on_drafter_loss", router_pb2.OnLoss, request.on_drafter_loss),
+        ("on_expert_loss", router_pb2.OnLoss, request.on_expert_loss),
+    ):
+        check(value in enum.values(), name, f"must be one of {enum.values()}, got {value}")
+    found.extend(_prompt_violations(request, tokenizer))
+    return found
+
+
+def _outside(field: str, ids: list[int], tokenizer: Tokenizer) -> list[tuple[str, str]]:
+    """The first id outside the vocabulary, as a violation."""
+    for i, token in enumerate(ids):
+        if not tokenizer.contains(token):
+            return [
+                (
+                    f"{field}[{i}]",
+                    f"must be an entry of the tokenizer's {tokenizer.size}, got {token}",
+                )
+            ]
+    return []
+
+
+def _prompt_violations(
+    request: router_pb2.GenerateRequest, tokenizer: Tokenizer
+) -> list[tuple[str, str]]:
+    kind = request.WhichOneof("prompt")
+    if kind is None:
+        return [("prompt", "one of text, chat and token_ids must be set, got none")]
+    if kind == "text" and not request.text:
+        return [("text", "must have at least 1 character, got 0")]
+    if kind == "token_ids":
+        if not request.token_ids.ids:
+            return [("token_ids.ids", "must have at least 1 token, got 0")]
+        return _outside("token_ids.ids", list(request.token_ids.ids), tokenizer)
+    if kind == "chat":
+        if not request.chat.messages:
+            return [("chat.messages", "must have at least 1 message, got 0")]
+        if not tokenizer.has_chat_template:
+            return [("chat", "the model has no chat template; send text or token_ids")]
+    return []
+
+
+def _check_served(request: router_pb2.GenerateRequest) -> None:
+    if request.log_probs:
+        raise NotServed("log_probs are not served yet")
+    for name, value in (
+        ("on_drafter_loss", request.on_drafter_loss),
+        ("on_expert_loss", request.on_expert_loss),
+    ):
+        if value == router_pb2.ON_LOSS_CONTINUE:
+            raise NotServed(f"{name}: ON_LOSS_CONTINUE is not served yet")
+
+
+def _prompt(request: router_pb2.GenerateRequest, tokenizer: Tokenizer) -> list[int]:
+    """The prompt's tokens.
+
+    Raises:
+        InvalidField: the chat template refuses the messages.
+    """
+    match request.WhichOneof("prompt"):
+        case "token_ids":
+            return list(request.token_ids.ids)
+        case "chat":
+            messages = [Message(m.role, m.content) for m in request.chat.messages]
+        case _ if request.raw or not tokenizer.has_chat_template:
+            return tokenizer.encode(request.text, special=True)
+        case _:
+            messages = [Message("user", request.text)]
+    try:
+        return tokenizer.encode(tokenizer.render_chat(messages), special=False)
+    except ChatTemplateError as error:
+        raise InvalidField(("chat", str(error))) from error
+
+
+def _max_tokens(request: router_pb2.GenerateRequest, prompt: int, context_length: int) -> int:
+    """The most tokens of the answer.
+
+    Raises:
+        InvalidField: prompt and answer together exceed the context.
+    """
+    field = request.WhichOneof("prompt") or "prompt"
+    if prompt == 0:
+        raise InvalidField((field, "must have at least 1 token, got 0"))
+    room = context_length - prompt
+    if room < 1:
+        raise InvalidField((field, f"must have at most {context_length - 1} tokens, got {prompt}"))
+    if not request.HasField("max_tokens"):
+        return min(DEFAULT_MAX_TOKENS, room)
+    if not 1 <= request.max_tokens <= room:
+        raise InvalidField(
+            (
+                "max_tokens",
+                f"must be in [1, {room}] for a prompt of {prompt} tokens and a context of "
+                f"{context_length}, got {request.max_tokens}",
+            )
+        )
+    return request.max_tokens

@@ -1,0 +1,19 @@
+"""Settings of a router."""
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from services.serving.settings import ServerSettings
+
+
+class RouterSettings(ServerSettings):
+    """What a router has beside what every server has."""
+
+    model_config = SettingsConfigDict(env_prefix="CASCADE_ROUTER_")
+
+    drafter: str
+    """Address of the drafter, host:port."""
+    expert: str
+    """Address of the expert, host:port."""
+    connect_timeout_s: float = Field(default=60.0, gt=0)
+    """Seconds to wait for the two at the start."""

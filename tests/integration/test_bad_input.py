@@ -1,0 +1,116 @@
+"""A caller's mistakes: INVALID_ARGUMENT that names the field and the limit, at nobody's cost."""
+
+import math
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+from cascade.v1 import law_pb2
+from cascade.v1 import router_pb2 as pb
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from tests.client import Client, connected
+from tests.services import Services
+
+CHAT = pb.Chat(messages=[pb.ChatMessage(role="user", content="hi")])
+
+BAD: dict[str, tuple[dict[str, Any], str, str]] = {
+    "no prompt": ({"prompt": None}, "prompt", "none"),
+    "empty text": ({"prompt": ""}, "text", "at least 1"),
+    "empty ids": ({"prompt": []}, "token_ids.ids", "at least 1"),
+    "id outside": ({"prompt": [5, 257]}, "token_ids.ids[1]", "257"),
+    "chat without template": ({"prompt": None, "chat": CHAT}, "chat", "no chat template"),
+    "prompt too long": ({"prompt": "x" * 600}, "text", "511"),
+    "with max_tokens too long": ({"prompt": "x" * 400, "max_tokens": 200}, "max_tokens", "112"),
+    "max_tokens 0": ({"max_tokens": 0}, "max_tokens", "[1, "),
+    "unknown mode": ({"mode": 99}, "mode", "99"),
+    "unknown rule": ({"rule": 77}, "rule", "77"),
+    "rule of another mode": (
+        {"mode": law_pb2.MODE_SPECULATIVE, "rule": law_pb2.RULE_OPT},
+        "rule",
+        "lossless, lossy",
+    ),
+    "alpha above": ({"alpha": 1.5}, "alpha", "[0, 1]"),
+    "alpha nan": ({"alpha": math.nan}, "alpha", "finite"),
+    "temperature below": ({"temperature": -1.0}, "temperature", "[0, 100]"),
+    "temperature nan": ({"temperature": math.nan}, "temperature", "[0, 100]"),
+    "top_p 0": ({"top_p": 0.0}, "top_p", "(0, 1]"),
+    "candidates 0": ({"candidates": 0}, "candidates", "[1, 1024]"),
+    "candidates too many": ({"candidates": 5000}, "candidates", "5000"),
+    "block length 0": ({"block_length": 0}, "block_length", "[1, 64]"),
+    "block length too large": ({"block_length": 65}, "block_length", "[1, 64]"),
+    "10,000 stops": ({"stop_strings": ["x"] * 10_000}, "stop_strings", "at most 16"),
+    "empty stop": ({"stop_strings": ["a", ""]}, "stop_strings[1]", "got 0"),
+    "long stop": ({"stop_strings": ["a" * 257]}, "stop_strings[0]", "257"),
+    "stop id outside": ({"stop_token_ids": [999]}, "stop_token_ids[0]", "999"),
+    "early stop": ({"early_stop": 2.0}, "early_stop", "[0, 1]"),
+}
+
+NOT_SERVED: dict[str, dict[str, Any]] = {
+    "sequence cascade": {"mode": law_pb2.MODE_SEQUENCE_CASCADE},
+    "token cascade": {"mode": law_pb2.MODE_TOKEN_CASCADE},
+    "opt": {"mode": law_pb2.MODE_SPECULATIVE_CASCADE, "rule": law_pb2.RULE_OPT},
+    "lossy": {"mode": law_pb2.MODE_SPECULATIVE, "rule": law_pb2.RULE_LOSSY},
+    "gate": {"form": law_pb2.FORM_GATE},
+    "coupled": {"coupling": law_pb2.COUPLING_GUMBEL},
+    "log-probabilities": {"log_probs": True},
+    "on loss": {"on_expert_loss": pb.ON_LOSS_CONTINUE},
+}
+
+
+@pytest.fixture
+async def client(tiny_services: Services) -> AsyncIterator[Client]:
+    async with connected(tiny_services.address) as client:
+        yield client
+
+
+async def refusal(client: Client, fields: dict[str, Any]) -> grpc.aio.AioRpcError:
+    """The error that a request is answered with."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await client.generate(**({"prompt": "The"} | fields))
+    return caught.value
+
+
+@pytest.mark.parametrize("case", BAD)
+async def test_bad_values_are_named(client: Client, case: str) -> None:
+    fields, field, text = BAD[case]
+    error = await refusal(client, fields)
+    assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
+    status = rpc_status.from_call(error)
+    assert status is not None
+    bad = error_details_pb2.BadRequest()
+    assert status.details[0].Unpack(bad)
+    by_field = {v.field: v.description for v in bad.field_violations}
+    assert text in by_field[field]
+    assert field in (error.details() or "")
+
+
+async def test_every_bad_field_is_named_at_once(client: Client) -> None:
+    error = await refusal(client, {"temperature": -1.0, "top_p": 2.0, "stop_strings": [""]})
+    for field in ("temperature", "top_p", "stop_strings[0]"):
+        assert field in (error.details() or "")
+
+
+@pytest.mark.parametrize("case", NOT_SERVED)
+async def test_what_is_not_served_says_so(client: Client, case: str) -> None:
+    error = await refusal(client, NOT_SERVED[case])
+    assert error.code() == grpc.StatusCode.UNIMPLEMENTED
+    assert "not served yet" in (error.details() or "")
+
+
+@pytest.mark.parametrize(("size", "code"), [(4 << 20, None), ((4 << 20) + 1, "too large")])
+async def test_the_message_cap_is_exact(client: Client, size: int, code: str | None) -> None:
+    """A request of the cap's size is read (and its prompt refused); one byte more is not."""
+    request = pb.GenerateRequest(text="")
+    request.text = "x" * (size - 10)
+    while request.ByteSize() > size:
+        request.text = request.text[:-1]
+    while request.ByteSize() < size:
+        request.text += "x"
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        async for _ in client.stub.Generate(request, timeout=60):
+            pass
+    expected = grpc.StatusCode.RESOURCE_EXHAUSTED if code else grpc.StatusCode.INVALID_ARGUMENT
+    assert caught.value.code() == expected
