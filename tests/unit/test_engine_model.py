@@ -1,0 +1,136 @@
+"""Loading: what is read, what is packed, what is refused."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, PretrainedConfig
+
+from services.engine.fingerprint import tokenizer_fingerprint, weights_fingerprint
+from services.engine.linear import PackedLinear, can_pack, pack
+from services.engine.model import choose_dtype, load
+from services.engine.support import check_supported
+from services.errors import ModelUnsupported
+from tests.services import TINY
+
+
+def copy_of(tmp_path: Path, **config: Any) -> Path:
+    """The tiny drafter with other configuration values."""
+    folder = tmp_path / "model"
+    shutil.copytree(TINY / "drafter", folder)
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | config))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("config", "text"),
+    [
+        (MistralConfig(sliding_window=4096), "sliding"),
+        (LlamaConfig(layer_types=["full_attention", "sliding_attention"] * 16), "sliding_attention"),
+        (PretrainedConfig(is_encoder_decoder=True), "encoder-decoder"),
+        (LlamaConfig(attention_chunk_size=8192), "attention_chunk_size"),
+        (PretrainedConfig(), "no attention layers"),
+    ],
+)
+def test_what_cannot_be_rolled_back_is_refused(config: PretrainedConfig, text: str) -> None:
+    with pytest.raises(ModelUnsupported, match=text):
+        check_supported(config)
+
+
+def test_full_attention_is_taken() -> None:
+    check_supported(LlamaConfig())
+    check_supported(MistralConfig(sliding_window=None))
+
+
+@pytest.mark.parametrize(
+    ("missing", "text"),
+    [
+        ("config.json", "no config.json"),
+        ("tokenizer.json", "no tokenizer.json"),
+        ("model.safetensors", r"no \*.safetensors"),
+    ],
+)
+def test_an_incomplete_folder_is_refused(tmp_path: Path, missing: str, text: str) -> None:
+    folder = copy_of(tmp_path)
+    (folder / missing).unlink()
+    with pytest.raises(ModelUnsupported, match=text):
+        load(folder, device="cpu")
+
+
+def test_a_tokenizer_larger_than_the_model_is_refused(tmp_path: Path) -> None:
+    folder = copy_of(tmp_path)
+    path = folder / "tokenizer.json"
+    content = json.loads(path.read_text())
+    content["model"]["vocab"]["beyond"] = 5000
+    path.write_text(json.dumps(content))
+    with pytest.raises(ModelUnsupported, match="5001 entries, the model only 264"):
+        load(folder, device="cpu")
+
+
+def test_cuda_without_a_device_is_refused() -> None:
+    if torch.cuda.is_available():
+        assert load(TINY / "drafter", device="cuda").facts.device == "cuda"
+    else:
+        with pytest.raises(ModelUnsupported, match="no usable CUDA device"):
+            load(TINY / "drafter", device="cuda")
+
+
+def test_the_engine_computes_what_transformers_computes() -> None:
+    tokens = list(b"def f(x):")
+    for dtype, tolerance in (("float32", 1e-4), ("bfloat16", 0.25)):
+        model = load(TINY / "expert", device="cpu", dtype=dtype)
+        assert model.facts.dtype == dtype
+        reference = AutoModelForCausalLM.from_pretrained(TINY / "expert", dtype=torch.float32)
+        with torch.inference_mode():
+            expected = reference(torch.tensor([tokens])).logits[0, :, :257]
+        actual = model.forward(model.new_slot(), tokens, len(tokens))
+        torch.testing.assert_close(actual, expected, atol=tolerance, rtol=0)
+
+
+def test_packing_changes_the_layout_and_not_the_product() -> None:
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(
+        torch.nn.Linear(300, 400), torch.nn.Sequential(torch.nn.Linear(400, 300, bias=False))
+    )
+    x = torch.randn(2, 5, 300)
+    with torch.inference_mode():
+        expected = module(x)
+        assert pack(module) == 2
+        assert isinstance(module[0], PackedLinear)
+        torch.testing.assert_close(module(x), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_auto_dtype_is_bfloat16_only_where_it_is_native() -> None:
+    cpu = torch.device("cpu")
+    native = can_pack(torch.bfloat16)
+    assert choose_dtype("auto", cpu) == (torch.bfloat16 if native else torch.float32)
+    assert choose_dtype("auto", torch.device("cuda")) == torch.bfloat16
+    assert choose_dtype("float32", torch.device("cuda")) == torch.float32
+
+
+def test_the_tokenizer_is_compared_whole() -> None:
+    content = json.loads((TINY / "drafter" / "tokenizer.json").read_text())
+    same = tokenizer_fingerprint(json.dumps(content, indent=3).encode())
+    padded = content | {"padding": {"pad_id": 1}, "truncation": None}
+    assert tokenizer_fingerprint(json.dumps(padded).encode()) == same
+    vocab = dict(content["model"]["vocab"])
+    first, second, *_ = vocab
+    vocab[first], vocab[second] = vocab[second], vocab[first]
+    swapped = content | {"model": content["model"] | {"vocab": vocab}}
+    assert tokenizer_fingerprint(json.dumps(swapped).encode()) != same
+
+
+def test_the_weights_are_fingerprinted_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(TINY / "drafter", folder)
+    same = weights_fingerprint(TINY / "drafter")
+    assert weights_fingerprint(folder) == same
+    path = folder / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    assert weights_fingerprint(folder) != same

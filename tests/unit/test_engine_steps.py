@@ -1,0 +1,139 @@
+"""The engine's turn-taking: order, superseding, draining, closing, failing."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+
+import pytest
+import torch
+
+from services.engine.engine import Engine, Feed, Session, Step
+from services.engine.model import load
+from services.errors import CascadeError, EngineFailed
+from tests.services import TINY
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    torch.set_num_threads(1)
+    engine = Engine(load(TINY / "drafter", device="cpu", dtype="float32"))
+    yield engine
+    engine.stop()
+    assert not engine.alive
+
+
+class Count(Step):
+    """Runs a given number of passes and notes each in a log."""
+
+    def __init__(self, name: str, passes: int, log: list[str], gate: threading.Event | None = None):
+        super().__init__()
+        self.name, self.left, self.log, self.gate = name, passes, log, gate
+        self.error: Future[CascadeError] = Future()
+
+    def begin(self, session: Session) -> bool:
+        session.rebase(0, list(b"abc"))
+        return True
+
+    def feed(self, session: Session) -> Feed:
+        if self.gate:
+            assert self.gate.wait(20)
+        return Feed(session.unseen(), rows=1)
+
+    def take(self, session: Session, logits: torch.Tensor) -> bool:
+        self.log.append(self.name)
+        self.left -= 1
+        return self.left == 0
+
+    def fail(self, error: CascadeError) -> None:
+        self.error.set_result(error)
+
+
+class Supersedable(Count):
+    supersedable = True
+
+
+class Broken(Count):
+    def take(self, session: Session, logits: torch.Tensor) -> bool:
+        raise ZeroDivisionError
+
+
+def test_sessions_take_turns(engine: Engine) -> None:
+    """No session waits for more than one pass of each other one."""
+    log: list[str] = []
+    gate = threading.Event()
+    sessions = [engine.open() for _ in range(3)]
+    for name, session in zip("abc", sessions, strict=True):
+        engine.submit(session, Count(name, 4, log, gate))
+    gate.set()
+    for session in sessions:
+        engine.drain(session).result(20)
+        engine.close(session).result(20)
+    assert log == list("abc" * 4)
+
+
+def test_steps_of_a_session_run_in_order(engine: Engine) -> None:
+    log: list[str] = []
+    session = engine.open()
+    for name in "xyz":
+        engine.submit(session, Count(name, 2, log))
+    engine.drain(session).result(20)
+    assert log == list("xxyyzz")
+    engine.close(session).result(20)
+
+
+def test_a_newer_step_ends_a_supersedable_one(engine: Engine) -> None:
+    log: list[str] = []
+    gate = threading.Event()
+    session = engine.open()
+    engine.submit(session, Supersedable("old", 100, log, gate))
+    engine.submit(session, Supersedable("older", 100, log, gate))
+    engine.submit(session, Count("new", 2, log, gate))
+    gate.set()
+    engine.drain(session).result(20)
+    assert log.count("old") <= 1
+    assert log[-2:] == ["new", "new"]
+    assert "older" not in log
+    engine.close(session).result(20)
+
+
+def test_closing_drops_what_is_queued(engine: Engine) -> None:
+    log: list[str] = []
+    gate = threading.Event()
+    session = engine.open()
+    engine.submit(session, Count("first", 100, log, gate))
+    closed = engine.close(session)
+    gate.set()
+    closed.result(20)
+    assert len(log) <= 1
+    engine.submit(session, Count("late", 1, log))
+    other = engine.open()
+    engine.submit(other, Count("other", 1, log))
+    engine.drain(other).result(20)
+    assert "late" not in log
+    engine.close(other).result(20)
+
+
+def test_a_failing_step_costs_its_own_session_only(
+    engine: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log: list[str] = []
+    bad, good = engine.open(), engine.open()
+    broken = Broken("broken", 1, log)
+    engine.submit(bad, broken)
+    engine.submit(good, Count("good", 2, log))
+    assert isinstance(broken.error.result(20), EngineFailed)
+    engine.drain(good).result(20)
+    assert log == ["good", "good"]
+    for session in (bad, good):
+        engine.close(session).result(20)
+    assert engine.alive
+
+
+def test_timing_counts_passes_and_tokens(engine: Engine) -> None:
+    session = engine.open()
+    step = Count("t", 3, [])
+    engine.submit(session, step)
+    engine.drain(session).result(20)
+    assert (step.timing.passes, step.timing.tokens) == (3, 5)
+    assert step.timing.compute_s > 0
+    engine.close(session).result(20)
