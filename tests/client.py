@@ -38,7 +38,8 @@ class Client:
 
     async def generate(self, timeout: float = 60, **fields: Any) -> Result:
         """One answer; ``fields`` are those of GenerateRequest, ``prompt`` is text or ids."""
-        started, tokens, finished = None, [], None
+        started, finished = None, None
+        tokens: list[router_pb2.GeneratedToken] = []
         async for event in self.stub.Generate(make_request(**fields), timeout=timeout):
             match event.WhichOneof("event"):
                 case "started":

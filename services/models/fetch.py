@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -106,7 +105,6 @@ def _convert(
         child = subprocess.run(
             [*command, *model.end_tokens],
             cwd=REPOSITORY,
-            env=os.environ | {"HF_HUB_OFFLINE": "1"},
             capture_output=True,
             text=True,
             check=False,

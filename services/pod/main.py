@@ -10,6 +10,7 @@ import structlog
 import torch
 from cascade.v1 import model_pb2, model_pb2_grpc
 from pydantic import ValidationError
+from transformers.utils.logging import disable_progress_bar
 
 from services.engine.engine import Engine
 from services.engine.model import Model, load
@@ -52,6 +53,7 @@ def load_within_memory(settings: PodSettings) -> Model:
         ModelUnsupported: it can't be run right, or memory is too small for it.
     """
     log.info("loading", model=settings.model)
+    disable_progress_bar()  # a log is no terminal
     model = load(Path(settings.model), device=settings.device, dtype=settings.dtype)
     log.info(
         "loaded",

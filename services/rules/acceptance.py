@@ -99,7 +99,10 @@ def verify(
     sessions = torch.arange(len(block), device=block.device)
     row = accepted.clamp(max=n - 1)
     weights = residual(pi[sessions, row], q[sessions, row])
-    token = gumbel_max(weights, keys(seeds, positions + row, Purpose.RESAMPLE))
+    if sampling.temperature == 0:  # the residual is one token: no noise is needed
+        token = weights.argmax(-1)
+    else:
+        token = gumbel_max(weights, keys(seeds, positions + row, Purpose.RESAMPLE))
     whole = accepted == n
     after = logits[:, n].argmax(-1) if bonus else torch.full_like(token, -1)
     return Verdicts(

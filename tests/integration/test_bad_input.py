@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import pytest
@@ -78,7 +78,7 @@ async def test_bad_values_are_named(client: Client, case: str) -> None:
     fields, field, text = BAD[case]
     error = await refusal(client, fields)
     assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
-    status = rpc_status.from_call(error)
+    status = rpc_status.from_call(cast(grpc.Call, error))
     assert status is not None
     bad = error_details_pb2.BadRequest()
     assert status.details[0].Unpack(bad)

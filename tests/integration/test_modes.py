@@ -3,6 +3,7 @@
 import asyncio
 import pydoc_data.topics
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from cascade.v1 import law_pb2
@@ -12,7 +13,7 @@ from tests.services import Services, running
 
 TEXTS = sorted(pydoc_data.topics.topics.values())
 PROMPTS = [" ".join(text.split())[:40] for text in TEXTS[:50]]
-MODES = {
+MODES: dict[str, dict[str, Any]] = {
     "speculative": {"mode": law_pb2.MODE_SPECULATIVE},
     "token_v3": {"mode": law_pb2.MODE_SPECULATIVE_CASCADE},
     "expert": {"mode": law_pb2.MODE_EXPERT},
@@ -29,7 +30,7 @@ async def client(tiny_services: Services) -> AsyncIterator[Client]:
 async def test_greedy_speculative_equals_greedy_expert(client: Client) -> None:
     """Token for token, on 50 prompts, for every block length."""
 
-    async def answers(**fields: object) -> list[list[int]]:
+    async def answers(**fields: Any) -> list[list[int]]:
         results = await asyncio.gather(
             *(client.generate(prompt=p, max_tokens=30, **fields) for p in PROMPTS)
         )
@@ -81,11 +82,14 @@ async def test_the_seed_survives_a_cancelled_attempt_and_a_fresh_process(
 async def test_trusting_everything_is_the_drafter(client: Client) -> None:
     """TokenV3 at alpha 1 defers nothing: the drafter's own answer, at any temperature."""
     for temperature in (0.0, 1.0):
-        fields = {"prompt": PROMPTS[5], "temperature": temperature, "seed": 7, "max_tokens": 40}
+        fields: dict[str, Any] = {
+            "prompt": PROMPTS[5],
+            "temperature": temperature,
+            "seed": 7,
+            "max_tokens": 40,
+        }
         drafter = await client.generate(mode=law_pb2.MODE_DRAFTER, **fields)
-        cascade = await client.generate(
-            mode=law_pb2.MODE_SPECULATIVE_CASCADE, alpha=1.0, **fields
-        )
+        cascade = await client.generate(mode=law_pb2.MODE_SPECULATIVE_CASCADE, alpha=1.0, **fields)
         assert cascade.ids == drafter.ids
         assert cascade.finished.statistics.acceptance_rate == 1
 

@@ -1,15 +1,23 @@
 """Sessions come and go: slots are freed, deadlines hold, processes stop gracefully."""
 
 import asyncio
+import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
-from cascade.v1 import drafter_pb2, drafter_pb2_grpc, expert_pb2, expert_pb2_grpc, law_pb2
+from cascade.v1 import (
+    drafter_pb2,
+    drafter_pb2_grpc,
+    expert_pb2,
+    expert_pb2_grpc,
+    law_pb2,
+    model_pb2_grpc,
+)
 from cascade.v1 import model_pb2 as pb
-from cascade.v1 import model_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
@@ -17,7 +25,12 @@ from services.tokens import TokenSequence
 from tests.client import Client, connected, make_request
 from tests.services import TINY, Services, await_port, launch, running
 
-LONG = {"prompt": "x" * 10, "max_tokens": 480, "ignore_end_tokens": True, "temperature": 1.0}
+LONG: dict[str, Any] = {
+    "prompt": "x" * 10,
+    "max_tokens": 480,
+    "ignore_end_tokens": True,
+    "temperature": 1.0,
+}
 
 
 @pytest.fixture
@@ -28,9 +41,7 @@ async def client(tiny_services: Services) -> AsyncIterator[Client]:
 
 async def info(address: str) -> pb.GetModelInfoResponse:
     async with grpc.aio.insecure_channel(address) as channel:
-        return await model_pb2_grpc.ModelServiceStub(channel).GetModelInfo(
-            pb.GetModelInfoRequest()
-        )
+        return await model_pb2_grpc.ModelServiceStub(channel).GetModelInfo(pb.GetModelInfoRequest())
 
 
 async def free_slots(services: Services) -> tuple[int, int]:
@@ -40,17 +51,21 @@ async def free_slots(services: Services) -> tuple[int, int]:
     return drafter.slots_free, expert.slots_free
 
 
-async def eventually(
-    condition: Callable[[], "asyncio.Future[bool] | object"], timeout_s: float = 20
-) -> None:
+async def eventually(condition: Callable[[], Awaitable[bool]], timeout_s: float = 20) -> None:
     """Waits for a condition that has to come true, however slow the machine."""
     deadline = time.monotonic() + timeout_s
-    while True:
-        value = condition()
-        if await value if asyncio.iscoroutine(value) else value:
-            return
+    while not await condition():
         assert time.monotonic() < deadline, "never came true"
         await asyncio.sleep(0.01)
+
+
+async def all_free(services: Services) -> None:
+    """Waits until nobody holds a slot."""
+
+    async def free() -> bool:
+        return await free_slots(services) == (16, 16)
+
+    await eventually(free)
 
 
 @pytest.mark.parametrize("mode", [law_pb2.MODE_SPECULATIVE, law_pb2.MODE_EXPERT])
@@ -69,11 +84,7 @@ async def test_a_client_that_goes_away_frees_both_slots_within_a_step(
     assert expert_free == 15
     assert drafter_free == (15 if mode == law_pb2.MODE_SPECULATIVE else 16)
     call.cancel()
-
-    async def all_free() -> bool:
-        return await free_slots(tiny_services) == (16, 16)
-
-    await eventually(all_free)
+    await all_free(tiny_services)
 
 
 async def test_a_killed_client_process_frees_both_slots(
@@ -88,8 +99,6 @@ async def test_a_killed_client_process_frees_both_slots(
         "max_tokens=480,ignore_end_tokens=True,temperature=1,mode='MODE_SPECULATIVE')):\n"
         "    print('token' if e.HasField('tokens') else 'event', flush=True)\n"
     )
-    import sys
-
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE
     )
@@ -99,11 +108,7 @@ async def test_a_killed_client_process_frees_both_slots(
     assert await free_slots(tiny_services) == (15, 15)
     process.kill()
     await process.wait()
-
-    async def all_free() -> bool:
-        return await free_slots(tiny_services) == (16, 16)
-
-    await eventually(all_free)
+    await all_free(tiny_services)
 
 
 async def test_a_deadline_ends_the_answer_on_both_engines(
@@ -112,21 +117,14 @@ async def test_a_deadline_ends_the_answer_on_both_engines(
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await client.generate(timeout=0.15, mode=law_pb2.MODE_SPECULATIVE, **LONG)
     assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
-
-    async def all_free() -> bool:
-        return await free_slots(tiny_services) == (16, 16)
-
-    await eventually(all_free)
+    await all_free(tiny_services)
 
 
 async def test_more_sessions_than_slots_wait_and_are_all_answered(
     tiny_services: Services, client: Client
 ) -> None:
     results = await asyncio.gather(
-        *(
-            client.generate(prompt="The", max_tokens=8, temperature=1.0, seed=i)
-            for i in range(40)
-        )
+        *(client.generate(prompt="The", max_tokens=8, temperature=1.0, seed=i) for i in range(40))
     )
     alone = [
         await client.generate(prompt="The", max_tokens=8, temperature=1.0, seed=i)
@@ -156,17 +154,18 @@ async def test_too_many_waiting_sessions_are_refused(tmp_path: Path) -> None:
 
 
 async def test_health_and_reflection(tiny_services: Services) -> None:
+    """On every server.  (The stubs' types know only synchronous channels.)"""
     for process, service in (
         (tiny_services.router, "cascade.v1.RouterService"),
         (tiny_services.drafter, "cascade.v1.DrafterService"),
         (tiny_services.expert, "cascade.v1.ExpertService"),
     ):
         async with grpc.aio.insecure_channel(process.address) as channel:
-            check = health_pb2_grpc.HealthStub(channel).Check
+            check: Any = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined]
             for name in ("", service):
                 response = await check(health_pb2.HealthCheckRequest(service=name))
                 assert response.status == health_pb2.HealthCheckResponse.SERVING
-            stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+            stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)  # type: ignore[arg-type]
             call = stub.ServerReflectionInfo(
                 iter([reflection_pb2.ServerReflectionRequest(list_services="")])
             )
@@ -216,9 +215,11 @@ async def test_different_tokenizers_are_refused_at_the_start(tmp_path: Path) -> 
     changed = tokenizer.read_text().replace("<|end|>", "<|END|>")
     assert changed != tokenizer.read_text()
     tokenizer.write_text(changed)
-    with pytest.raises(RuntimeError, match="different tokenizers.*257 entries each"):
-        with running(tmp_path, expert=other):
-            pass
+    with (
+        pytest.raises(RuntimeError, match=r"different tokenizers.*257 entries each"),
+        running(tmp_path, expert=other),
+    ):
+        pass
 
 
 async def test_a_port_in_use_is_one_clear_line(tiny_services: Services, tmp_path: Path) -> None:
@@ -226,7 +227,7 @@ async def test_a_port_in_use_is_one_clear_line(tiny_services: Services, tmp_path
     popen = launch(
         "services.expert", "twin", tmp_path, "--model", str(TINY / "expert"), "--port", port
     )
-    with pytest.raises(RuntimeError, match=f"can't listen on 127.0.0.1:{port}"):
+    with pytest.raises(RuntimeError, match=rf"can't listen on 127\.0\.0\.1:{port}"):
         await_port(popen, "twin", tmp_path)
     assert popen.wait(10) == 2
 
@@ -245,8 +246,9 @@ async def test_stale_blocks_change_nothing(tiny_services: Services) -> None:
     """A block on a rejected one is stale; the next on the right tokens is not."""
     async with grpc.aio.insecure_channel(tiny_services.expert.address) as channel:
         call = expert_pb2_grpc.ExpertServiceStub(channel).Verify()
+        answers = aiter(call)
         await call.write(expert_pb2.VerifyRequest(open=expert_pb2.OpenVerify(law=LAW)))
-        assert (await call.read()).HasField("opened")
+        assert (await anext(answers)).HasField("opened")
         prompt = list(b"The value")
 
         async def verify(
@@ -263,7 +265,7 @@ async def test_stale_blocks_change_nothing(tiny_services: Services) -> None:
                     )
                 )
             )
-            verdict = (await call.read()).verdict
+            verdict = (await anext(answers)).verdict
             assert verdict.step_id == step_id
             return verdict
 
@@ -285,8 +287,9 @@ async def test_a_newer_draft_supersedes_a_running_one(tiny_services: Services) -
     """The newer step is answered long before the older could have been finished."""
     async with grpc.aio.insecure_channel(tiny_services.drafter.address) as channel:
         call = drafter_pb2_grpc.DrafterServiceStub(channel).Draft()
+        answers = aiter(call)
         await call.write(drafter_pb2.DraftRequest(open=drafter_pb2.OpenDraft(law=LAW)))
-        assert (await call.read()).HasField("opened")
+        assert (await anext(answers)).HasField("opened")
         for step_id, count in ((1, 400), (2, 3)):
             await call.write(
                 drafter_pb2.DraftRequest(
@@ -299,11 +302,11 @@ async def test_a_newer_draft_supersedes_a_running_one(tiny_services: Services) -
                     )
                 )
             )
-        old, new = 0, []
-        while len(new) < 3:
-            block = (await call.read()).block
+        old = new = 0
+        while new < 3:
+            block = (await anext(answers)).block
             if block.step_id == 2:
-                new.extend(block.tokens)
+                new += len(block.tokens)
             else:
                 old += len(block.tokens)
         assert old < 400
@@ -322,10 +325,8 @@ async def test_steps_that_cannot_be_are_refused(tiny_services: Services) -> None
         for field, step in bad_steps.items():
             call = drafter_pb2_grpc.DrafterServiceStub(channel).Draft()
             await call.write(drafter_pb2.DraftRequest(open=drafter_pb2.OpenDraft(law=LAW)))
-            await call.read()
             await call.write(drafter_pb2.DraftRequest(draft=step))
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await call.read()
-                await call.read()
+                [answer async for answer in call]
             assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
             assert (caught.value.details() or "").startswith(field + ":")

@@ -1,6 +1,7 @@
 """Where an answer ends: end tokens, stop tokens, stop strings, limits, in order."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from cascade.v1 import law_pb2
@@ -48,7 +49,7 @@ async def test_stop_strings_and_stop_tokens_cut_exactly(
     client: Client, mode: int, block_length: int
 ) -> None:
     """Wherever in a block the stop falls, the answer is the whole one cut before it."""
-    fields = {
+    fields: dict[str, Any] = {
         "prompt": "The value of ",
         "mode": mode,
         "temperature": 0.7,
@@ -76,7 +77,11 @@ async def test_stop_strings_and_stop_tokens_cut_exactly(
 
 
 async def test_a_stop_on_the_last_token_beats_the_limit(client: Client) -> None:
-    fields = {"prompt": "The value of ", "ignore_end_tokens": True, "mode": law_pb2.MODE_EXPERT}
+    fields: dict[str, Any] = {
+        "prompt": "The value of ",
+        "ignore_end_tokens": True,
+        "mode": law_pb2.MODE_EXPERT,
+    }
     whole = await client.generate(max_tokens=30, **fields)
     limit = len(whole.tokens)
     cut = await client.generate(max_tokens=limit, stop_strings=[whole.text[-4:]], **fields)

@@ -26,13 +26,21 @@ def copy_of(tmp_path: Path, **config: Any) -> Path:
     return folder
 
 
+def llama(**more: Any) -> LlamaConfig:
+    """A Llama's configuration with values that other models have."""
+    return LlamaConfig(**more)
+
+
 @pytest.mark.parametrize(
     ("config", "text"),
     [
         (MistralConfig(sliding_window=4096), "sliding"),
-        (LlamaConfig(layer_types=["full_attention", "sliding_attention"] * 16), "sliding_attention"),
+        (
+            llama(layer_types=["full_attention", "sliding_attention"] * 16),
+            "sliding_attention",
+        ),
         (PretrainedConfig(is_encoder_decoder=True), "encoder-decoder"),
-        (LlamaConfig(attention_chunk_size=8192), "attention_chunk_size"),
+        (llama(attention_chunk_size=8192), "attention_chunk_size"),
         (PretrainedConfig(), "no attention layers"),
     ],
 )

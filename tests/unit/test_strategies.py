@@ -116,7 +116,9 @@ def task(
     law = law_pb2.Law(
         mode=law_pb2.Mode.ValueType(mode), rule=law_pb2.RULE_LOSSLESS, temperature=temperature
     )
-    request = Request([7, 8, 9], law, max_tokens, block_length, (), frozenset({END}), frozenset(), 0)
+    request = Request(
+        [7, 8, 9], law, max_tokens, block_length, (), frozenset({END}), frozenset(), 0
+    )
     return Task(request, Recorder(law), drafter, expert)
 
 
