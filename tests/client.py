@@ -36,11 +36,11 @@ class Client:
         self.channel = grpc.aio.insecure_channel(address)
         self.stub = router_pb2_grpc.RouterServiceStub(self.channel)
 
-    async def generate(self, timeout: float = 60, **fields: Any) -> Result:
+    async def generate(self, timeout_s: float = 60, **fields: Any) -> Result:
         """One answer; ``fields`` are those of GenerateRequest, ``prompt`` is text or ids."""
         started, finished = None, None
         tokens: list[router_pb2.GeneratedToken] = []
-        async for event in self.stub.Generate(make_request(**fields), timeout=timeout):
+        async for event in self.stub.Generate(make_request(**fields), timeout=timeout_s):
             match event.WhichOneof("event"):
                 case "started":
                     started = event.started

@@ -101,14 +101,10 @@ def _convert(
     staging = folder.with_name(f".{folder.name}.converting")
     shutil.rmtree(staging, ignore_errors=True)
     command = [sys.executable, "-m", "services.models.convert", str(file), str(staging)]
+    command += [f"--end-token={token}" for token in model.end_tokens]
+    command += [f"--normalizer={model.normalizer}"] if model.normalizer else []
     with progress.step(f"{model.name}: converting to bfloat16"):
-        child = subprocess.run(
-            [*command, *model.end_tokens],
-            cwd=REPOSITORY,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        child = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     if child.returncode != 0:
         shutil.rmtree(staging, ignore_errors=True)
         raise ConversionFailed(f"cannot convert {model.file}: {_reason(child)}")

@@ -13,10 +13,19 @@ from rich.progress import (
     DownloadColumn,
     Progress,
     SpinnerColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.text import Text
+
+
+class BytesColumn(DownloadColumn):
+    """Bytes of how many, for steps that know."""
+
+    def render(self, task: Task) -> Text:
+        return Text() if task.total is None else super().render(task)
 
 
 class FetchProgress(Progress):
@@ -31,7 +40,7 @@ class FetchProgress(Progress):
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
             BarColumn(),
-            DownloadColumn(),
+            BytesColumn(),
             TimeElapsedColumn(),
             console=console,
             transient=True,
@@ -69,8 +78,9 @@ class FetchProgress(Progress):
         """Measure the folders each time that the bars are drawn."""
         for task, folder in list(self._folders.items()):
             total = self._tasks[task].total
-            bytes_here = folder_bytes(folder)
-            self._tasks[task].completed = bytes_here if total is None else min(bytes_here, total)
+            # Never backwards: where a downloader copies a piece, it counts twice for a while.
+            here = max(folder_bytes(folder), self._tasks[task].completed)
+            self._tasks[task].completed = here if total is None else min(here, total)
         return super().get_renderables()
 
 

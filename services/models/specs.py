@@ -24,6 +24,7 @@ ROLES: tuple[Role, Role] = ("drafter", "expert")
 
 PlainName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 RepositoryName = Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$")]
+Normalizer = Literal["NFC", "NFD", "NFKC", "NFKD"]
 
 
 class Spec(BaseModel):
@@ -132,6 +133,8 @@ class DownloadedModel(Spec):
     """Tried in order."""
     end_tokens: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Tokens that end an answer; GGUF carries one only. Empty: that one."""
+    normalizer: Normalizer | None = None
+    """The Unicode form that the tokenizer brings text into first; GGUF does not carry it."""
 
     @property
     def title(self) -> str:

@@ -115,7 +115,7 @@ async def test_a_deadline_ends_the_answer_on_both_engines(
     tiny_services: Services, client: Client
 ) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await client.generate(timeout=0.15, mode=law_pb2.MODE_SPECULATIVE, **LONG)
+        await client.generate(timeout_s=0.15, mode=law_pb2.MODE_SPECULATIVE, **LONG)
     assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
     await all_free(tiny_services)
 

@@ -19,10 +19,24 @@ from pydoc_data import topics
 MIN_BYTES, MAX_BYTES = 40, 300
 HELD_OUT_OF_256 = 4
 ENTITIES_PER_DOCUMENT = 6
-# What a distribution of Python may leave out, and what is not text about Python.
+# What a distribution of Python may leave out or add, and what is no text about Python.
 SKIPPED = frozenset(
-    "site-packages dist-packages test tests idlelib lib2to3 distutils tkinter turtle.py turtledemo "
-    "ctypes ensurepip venv pydoc_data".split()
+    {
+        "dist-packages",
+        "site-packages",
+        "test",
+        "tests",
+        "ctypes",
+        "distutils",
+        "ensurepip",
+        "idlelib",
+        "lib2to3",
+        "pydoc_data",
+        "tkinter",
+        "turtle.py",
+        "turtledemo",
+        "venv",
+    }
 )
 
 

@@ -1,10 +1,12 @@
 """The tiny pair's tokenizer: one token for each byte, and an end token."""
 
+import json
+from pathlib import Path
+
 from tokenizers import AddedToken, Tokenizer
 from tokenizers.decoders import ByteLevel as ByteLevelDecoder
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
-from transformers import PreTrainedTokenizerFast
 
 END = "<|end|>"
 END_ID = 256
@@ -12,19 +14,26 @@ TOKENS = 257
 CONTEXT = 512
 
 
-def build_tokenizer() -> PreTrainedTokenizerFast:
+def build_tokenizer() -> Tokenizer:
     """Byte-level BPE without merges: the id of a byte is its value, no text gains a token."""
     model = BPE(vocab={symbol: byte for byte, symbol in enumerate(_byte_symbols())}, merges=[])
     tokenizer = Tokenizer(model)
     tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = ByteLevelDecoder()
     tokenizer.add_special_tokens([AddedToken(END, special=True, normalized=False)])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        eos_token=END,
-        clean_up_tokenization_spaces=False,
-        model_max_length=CONTEXT,
-    )
+    return tokenizer
+
+
+def save_tokenizer(folder: Path) -> None:
+    """Write `tokenizer.json` and `tokenizer_config.json`, as transformers reads them."""
+    build_tokenizer().save(str(folder / "tokenizer.json"))
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "eos_token": END,
+        "clean_up_tokenization_spaces": False,
+        "model_max_length": CONTEXT,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
 def encode_document(document: str) -> list[int]:

@@ -22,7 +22,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from tests.tiny.corpus import Corpus, load_corpus
 from tests.tiny.measure import measure_pair
-from tests.tiny.tokenizer import CONTEXT, END_ID, TOKENS, build_tokenizer, encode_document
+from tests.tiny.tokenizer import CONTEXT, END_ID, TOKENS, encode_document, save_tokenizer
 
 SEED = 20240519
 WARM_UP_STEPS = 50
@@ -111,7 +111,8 @@ def train(recipe: Recipe, documents: list[str]) -> LlamaForCausalLM:
         schedule.step()
         if step % 50 == 0 or step == recipe.steps:
             _print_progress(recipe, step, loss.item(), time.monotonic() - began)
-    return model.eval()
+    model.eval()
+    return model
 
 
 def _learning_rate(step: int, steps: int) -> float:
@@ -131,7 +132,7 @@ def _print_progress(recipe: Recipe, step: int, loss: float, seconds: float) -> N
 def save(model: LlamaForCausalLM, folder: Path) -> None:
     """Write a transformers folder: model, configuration, tokenizer."""
     model.save_pretrained(folder)
-    build_tokenizer().save_pretrained(folder)
+    save_tokenizer(folder)
 
 
 def write_report(
@@ -161,9 +162,13 @@ def write_report(
             "transformers": transformers.__version__,
         },
     }
-    text = json.dumps(report, indent=2)
+    text = json.dumps(_rounded(report), indent=2)
     (out / "report.json").write_text(text + "\n")
     print(text)
+
+
+def _rounded(report: dict[str, object]) -> object:
+    return json.loads(json.dumps(report), parse_float=lambda digits: round(float(digits), 4))
 
 
 def main() -> None:

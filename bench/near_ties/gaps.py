@@ -1,0 +1,77 @@
+"""The expert's own view of a difference: how close the two tokens were."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from bench.near_ties.compare import Comparison
+from services.engine.model import DTYPES, Model, load
+
+
+@dataclass(frozen=True)
+class View:
+    """The expert's logits at one position, in one precision and by one way of feeding."""
+
+    dtype: str
+    feeding: str
+    """"token by token" as EXPERT decodes, or "in one pass" as a block is verified."""
+    gap: float
+    """Logit of the reference's token minus that of the other answer's."""
+    top_gap: float
+    """Logit of the most likely token minus that of the second."""
+    spacing: float
+    """Distance of the largest logit to the next number of this precision."""
+
+
+def views(expert: Path, dtype: str, comparisons: list[Comparison]) -> dict[str, list[View]]:
+    """For each problem whose answers part: how the expert sees the two tokens there.
+
+    Loads the expert twice where the precision is not float32: what the run used, and float32 to
+    judge by.
+
+    Raises:
+        ModelUnsupported: the engine can't run the model.
+    """
+    parted = [c for c in comparisons if c.parted is not None]
+    found: dict[str, list[View]] = {c.prompt.name: [] for c in parted}
+    for precision in dict.fromkeys([dtype, "float32"]) if parted else ():
+        model = load(expert, device="cpu", dtype=precision)
+        for comparison in parted:
+            found[comparison.prompt.name] += _views(model, precision, comparison)
+    return found
+
+
+def _views(model: Model, dtype: str, comparison: Comparison) -> list[View]:
+    at, tokens = comparison.difference, comparison.parted
+    assert at is not None, "only of answers that part"
+    assert tokens is not None, "only of answers that part"
+    prompt, prefix = list(comparison.prompt.token_ids), list(comparison.one[:at])
+    logits = {
+        "token by token": stepped(model, prompt, prefix),
+        "in one pass": model.forward(model.new_slot(), prompt + prefix, rows=1)[0],
+    }
+    return [view(row, tokens, dtype, feeding) for feeding, row in logits.items()]
+
+
+def stepped(model: Model, prompt: list[int], prefix: list[int]) -> Tensor:
+    """Logits [V] after a prompt that is fed at once and a prefix that is fed token by token."""
+    slot = model.new_slot()
+    logits = model.forward(slot, prompt, rows=1)
+    for token in prefix:
+        logits = model.forward(slot, [token], rows=1)
+    return logits[0]
+
+
+def view(logits: Tensor, tokens: tuple[int, int], dtype: str, feeding: str) -> View:
+    """What logits [V] say of the reference's token and of the other's."""
+    top = logits.topk(2).values
+    exponent = torch.frexp(top[0].abs()).exponent.item() - 1
+    return View(
+        dtype=dtype,
+        feeding=feeding,
+        gap=float(logits[tokens[0]] - logits[tokens[1]]),
+        top_gap=float(top[0] - top[1]),
+        spacing=torch.finfo(DTYPES[dtype]).eps * 2.0**exponent,
+    )

@@ -1,0 +1,98 @@
+"""The two models that are measured, and their precision."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from transformers import AutoConfig, GenerationConfig
+
+from bench.errors import BadOption
+from services.engine.model import DTYPES, choose_dtype
+from services.models.catalog import default_models_dir, resolve
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A drafter and an expert as transformers folders, run in one precision on the CPU."""
+
+    drafter: Path
+    expert: Path
+    dtype: str
+    """float32 or bfloat16."""
+
+    @property
+    def folders(self) -> tuple[Path, Path]:
+        """Drafter, expert."""
+        return self.drafter, self.expert
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Names of drafter and expert: of their folders, with the one above."""
+        drafter, expert = ("/".join(folder.resolve().parts[-2:]) for folder in self.folders)
+        return drafter, expert
+
+    @property
+    def end_token_ids(self) -> tuple[int, ...]:
+        """Tokens that end an answer: the union of both models', as the router has it."""
+        return tuple(sorted(set().union(*(_end_token_ids(folder) for folder in self.folders))))
+
+    @property
+    def context_length(self) -> int:
+        """The most tokens, prompt and answer together, that both models can hold."""
+        return min(
+            int(AutoConfig.from_pretrained(folder).get_text_config().max_position_embeddings)
+            for folder in self.folders
+        )
+
+    @property
+    def output_sizes(self) -> tuple[int, int]:
+        """Entries of the output layers of drafter and expert, padding included."""
+        drafter, expert = (
+            int(AutoConfig.from_pretrained(folder).get_text_config().vocab_size)
+            for folder in self.folders
+        )
+        return drafter, expert
+
+    @property
+    def weights_bytes(self) -> int:
+        """Memory of both models' weights in this precision."""
+        return sum(map(_weights, self.folders)) * DTYPES[self.dtype].itemsize
+
+
+def choose_pair(pair: str | None, drafter: Path | None, expert: Path | None, dtype: str) -> Pair:
+    """The pair that the options name.
+
+    Raises:
+        BadOption: options that do not go together, or an unknown dtype.
+        ModelsError: the catalogue does not know the pair, or a folder is not there.
+    """
+    if dtype not in ("auto", *DTYPES):
+        raise BadOption(f"--dtype must be auto, {' or '.join(DTYPES)}, got {dtype!r}")
+    precision = str(choose_dtype(dtype, torch.device("cpu"))).removeprefix("torch.")
+    if drafter is None and expert is None:
+        return Pair(*resolve(pair, default_models_dir()), precision)
+    if drafter is None or expert is None or pair is not None:
+        raise BadOption("give either --pair, or both --drafter and --expert")
+    for folder in (drafter, expert):
+        if not (folder / "config.json").is_file():
+            raise BadOption(f"{folder}: no config.json there")
+    return Pair(drafter, expert, precision)
+
+
+def _end_token_ids(folder: Path) -> set[int]:
+    if (folder / "generation_config.json").is_file():
+        ends = GenerationConfig.from_pretrained(folder).eos_token_id
+    else:
+        ends = AutoConfig.from_pretrained(folder).eos_token_id
+    return {ends} if isinstance(ends, int) else set(ends or ())
+
+
+def _weights(folder: Path) -> int:
+    """Number of weights in a folder's files."""
+    total = 0
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, framework="pt") as file:
+            total += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118 - not a mapping
+    return total

@@ -1,0 +1,94 @@
+"""A drafter, an expert and a router as processes of their own on this machine."""
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from bench.errors import ServiceFailed
+from bench.pair import Pair
+
+_REPOSITORY = Path(__file__).resolve().parents[1]
+_STOP_TIMEOUT_S = 20.0
+_POLL_S = 0.1
+
+
+@contextmanager
+def running(pair: Pair, timeout_s: float = 600.0) -> Iterator[str]:
+    """Starts the three services on loopback and stops them in the end.
+
+    Gives:
+        the router's address, host:port, once it serves.
+
+    Raises:
+        ServiceFailed: one of them ended, or did not serve within ``timeout_s``.
+    """
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        pods = [
+            stack.enter_context(
+                service(
+                    folder,
+                    role,
+                    f"services.{role}",
+                    ["--model", str(model.absolute()), "--dtype", pair.dtype, "--device", "cpu"],
+                )
+            )
+            for role, model in (("drafter", pair.drafter), ("expert", pair.expert))
+        ]
+        drafter, expert = (pod.address(timeout_s) for pod in pods)
+        router = stack.enter_context(
+            service(folder, "router", "router", ["--drafter", drafter, "--expert", expert])
+        )
+        yield router.address(timeout_s)
+
+
+class Service:
+    """A service's process, its log and its port file."""
+
+    def __init__(self, name: str, process: "subprocess.Popen[bytes]", log: Path, port: Path):
+        self._name = name
+        self._process = process
+        self._log = log
+        self._port = port
+
+    def address(self, timeout_s: float) -> str:
+        """Waits until it serves; gives host:port.
+
+        Raises:
+            ServiceFailed: it ended, or does not serve after ``timeout_s``.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not self._port.exists():
+            if self._process.poll() is not None:
+                raise ServiceFailed(f"the {self._name} did not start: {self._last_line()}")
+            if time.monotonic() > deadline:
+                raise ServiceFailed(f"the {self._name} does not serve after {timeout_s:g} s")
+            time.sleep(_POLL_S)
+        return f"127.0.0.1:{self._port.read_text()}"
+
+    def _last_line(self) -> str:
+        lines = self._log.read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "it wrote nothing"
+
+
+@contextmanager
+def service(folder: Path, name: str, module: str, flags: list[str]) -> Iterator[Service]:
+    """Runs ``python -m module`` on a free port; its port file and its log lie in ``folder``."""
+    port, log = folder / f"{name}.port", folder / f"{name}.log"
+    command = [sys.executable, "-m", module, *flags]
+    command += ["--host", "127.0.0.1", "--port", "0", "--port-file", str(port)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=_REPOSITORY, stdout=output, stderr=output)
+    try:
+        yield Service(name, process, log, port)
+    finally:
+        process.terminate()
+        try:
+            process.wait(_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,1 @@
+"""Greedy decoding through transformers and through this project's services, in one run."""

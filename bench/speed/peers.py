@@ -1,0 +1,101 @@
+"""transformers' own generation: the expert alone, and assisted by the drafter."""
+
+import copy
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM, GenerationConfig
+from transformers.generation.streamers import BaseStreamer
+
+from bench.answer import Answer
+from bench.pair import Pair
+from bench.speed.systems import System
+from services.engine.model import DTYPES
+
+BLOCK = 5
+
+
+class Arrivals(BaseStreamer):
+    """When tokens came.  ``generate`` gives it the prompt first, then tokens as they come."""
+
+    def __init__(self) -> None:
+        self.first: float | None = None
+        """Time of the first token, of ``time.perf_counter``."""
+        self.groups = 0
+        self._prompt_seen = False
+
+    def put(self, value: Tensor) -> None:
+        """Takes the prompt, or the next tokens."""
+        if not self._prompt_seen:
+            self._prompt_seen = True
+            return
+        if self.first is None:
+            self.first = time.perf_counter()
+        self.groups += 1
+
+    def end(self) -> None:
+        """Nothing is held back."""
+
+
+class Peers:
+    """Both models in this process, as transformers loads them."""
+
+    def __init__(self, pair: Pair) -> None:
+        self._drafter, self._expert = (_load(folder, pair.dtype) for folder in pair.folders)
+        self._end_token_ids = pair.end_token_ids
+        as_it_comes = self._drafter.generation_config
+        constant = copy.deepcopy(as_it_comes)
+        constant.num_assistant_tokens = BLOCK
+        constant.num_assistant_tokens_schedule = "constant"
+        constant.assistant_confidence_threshold = 0.0
+        self._assistant_configs = {System.ASSISTED: as_it_comes, System.ASSISTED_5: constant}
+
+    def answer(self, system: System, prompt: Sequence[int], max_tokens: int) -> Answer:
+        """One greedy answer.
+
+        Args:
+            system: one that is not ours.
+            prompt: token ids.
+            max_tokens: at least one.
+        """
+        assistant = None
+        if system in self._assistant_configs:
+            assistant = self._drafter
+            assistant.generation_config = self._assistant_configs[system]
+        config = GenerationConfig(
+            max_new_tokens=max_tokens,
+            do_sample=False,
+            repetition_penalty=1.0,
+            eos_token_id=list(self._end_token_ids) or None,
+            pad_token_id=0,
+        )
+        ids = torch.tensor([prompt])
+        arrivals = Arrivals()
+        start = time.perf_counter()
+        output: Tensor = self._expert.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            generation_config=config,
+            assistant_model=assistant,
+            streamer=arrivals,
+        )
+        total_s = time.perf_counter() - start
+        tokens = output[0, len(prompt) :].tolist()
+        ended = tokens[-1] in self._end_token_ids
+        assert arrivals.first is not None, "generate streams at least one token"
+        return Answer(
+            token_ids=tuple(tokens[:-1] if ended else tokens),
+            end_token_id=tokens[-1] if ended else None,
+            first_s=arrivals.first - start,
+            total_s=total_s,
+            groups=arrivals.groups,
+        )
+
+
+def _load(folder: Path, dtype: str) -> Any:
+    """A model with ``generate``, which transformers mixes in and does not declare."""
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[dtype]).eval()

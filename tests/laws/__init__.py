@@ -1,0 +1,1 @@
+"""The law of the procedure: enumerated, drawn, by blocks, and through the services."""

@@ -1,0 +1,204 @@
+"""Answers by rounds in process: the services' own steps, on models that are random functions."""
+
+import random
+from collections.abc import Sequence
+from typing import TypeVar
+
+import torch
+from cascade.v1 import drafter_pb2, expert_pb2, law_pb2
+from torch import Tensor
+
+from services.drafter.draft import DraftStep
+from services.engine.cache import Slot
+from services.engine.engine import Session, Step
+from services.engine.model import Model, ModelFacts
+from services.errors import CascadeError
+from services.expert.decode import DecodeStep
+from services.expert.verify import VerifyStep
+from services.pod.law import SessionLaw
+from services.tokens import TokenSequence, extend_hash
+
+SIZE = 7
+END = 0
+CONTEXT = 64
+
+Response = TypeVar("Response")
+
+
+class RandomFunction:
+    """A model: random logits for each prefix, the same for the same prefix; seldom an end token.
+
+    Two with the same family and different names agree in part.
+    """
+
+    def __init__(self, name: str, family: int, agreement: float) -> None:
+        self._name = name
+        self._family = family
+        self._agreement = agreement
+        self._known: dict[int, list[float]] = {}
+
+    def __call__(self, prefix: Sequence[int]) -> list[float]:
+        """The logits after ``prefix``: float32 values."""
+        at = extend_hash(self._family, prefix)
+        if at not in self._known:
+            common, own = random.Random(f"{at}"), random.Random(f"{at} {self._name}")
+            a = self._agreement
+            logits = [a * common.gauss(0, 2) + (1 - a) * own.gauss(0, 2) for _ in range(SIZE)]
+            logits[END] -= 3
+            self._known[at] = torch.tensor(logits).tolist()
+        return self._known[at]
+
+
+class TokenSlot(Slot):
+    """A cache that holds the very tokens that the model has seen."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    @property
+    def length(self) -> int:
+        """Tokens that the model has seen."""
+        return len(self.seen)
+
+    def truncate(self, length: int) -> None:
+        """Rolls back."""
+        del self.seen[length:]
+
+
+class FunctionModel(Model):
+    """A function of the prefix in the place of a model: sees what it was fed, and nothing else."""
+
+    def __init__(self, function: RandomFunction) -> None:
+        facts = ModelFacts(
+            name="function",
+            weights_fingerprint="",
+            tokenizer_fingerprint="",
+            tokenizer_json=b"",
+            chat_template="",
+            special_tokens={},
+            vocabulary_size=SIZE,
+            context_length=CONTEXT,
+            end_token_ids=(END,),
+            dtype="float32",
+            device="cpu",
+        )
+        self.facts, self.device, self._function = facts, torch.device("cpu"), function
+
+    def new_slot(self) -> Slot:
+        """An empty slot."""
+        return TokenSlot()
+
+    def forward(self, slot: Slot, tokens: Sequence[int], rows: int) -> Tensor:
+        """[rows, V] after the last of ``tokens``."""
+        assert isinstance(slot, TokenSlot)
+        assert 1 <= rows <= len(tokens)
+        slot.seen.extend(tokens)
+        lengths = range(len(slot.seen) - rows + 1, len(slot.seen) + 1)
+        return torch.tensor([self._function(slot.seen[:length]) for length in lengths])
+
+
+def run(session: Session, model: Model, step: Step) -> None:
+    """Carries out a step, pass by pass, as the engine's worker does."""
+    if not step.begin(session):
+        return
+    while True:
+        feed = step.feed(session)
+        logits = model.forward(session.slot, feed.tokens, max(feed.rows, 1))
+        if step.take(session, logits):
+            return
+
+
+def only(results: "list[Response | CascadeError]") -> Response:
+    """The one result of a step.
+
+    Raises:
+        CascadeError: the step failed.
+    """
+    (result,) = results
+    if isinstance(result, CascadeError):
+        raise result
+    return result
+
+
+class Pair:
+    """A drafter and an expert, each with one session."""
+
+    def __init__(self, drafter: RandomFunction, expert: RandomFunction, law: law_pb2.Law) -> None:
+        self._drafter, self._expert = FunctionModel(drafter), FunctionModel(expert)
+        self._law = SessionLaw.from_proto(law, self._drafter.device)
+        self._mode = law.mode
+        self._ends = frozenset({END})
+        self._at_drafter, self._at_expert = Session(self._drafter), Session(self._expert)
+
+    def answer(self, prompt: list[int], max_tokens: int, block: int) -> list[int]:
+        """The answer's ids, an end token included, by rounds of ``block`` tokens."""
+        tokens = TokenSequence(prompt)
+        end = len(prompt) + max_tokens
+        while len(tokens) < end:
+            n = min(block, end - len(tokens))
+            match self._mode:
+                case law_pb2.MODE_DRAFTER:
+                    ids = [token.id for token in self._draft(tokens, n)]
+                case law_pb2.MODE_EXPERT:
+                    ids = self._decode(tokens, n)
+                case _:
+                    ids = self._verify(tokens, self._draft(tokens, n))
+            tokens.extend(ids[: end - len(tokens)])
+            if tokens.ids[-1] == END:
+                break
+        return tokens.ids[len(prompt) :]
+
+    def one_round(self, prompt: list[int], block: int) -> list[int]:
+        """What one round emits."""
+        tokens = TokenSequence(prompt)
+        return self._verify(tokens, self._draft(tokens, block))
+
+    def _draft(self, tokens: TokenSequence, n: int) -> list[law_pb2.DraftedToken]:
+        position = _shared(self._at_drafter, tokens)
+        request = drafter_pb2.DraftStep(
+            position=position, append=tokens.since(position), max_tokens=n
+        )
+        results: list[drafter_pb2.DraftedBlock | CascadeError] = []
+        facts = self._drafter.facts
+        step = DraftStep(request, facts, self._law, self._ends, results.append)
+        run(self._at_drafter, self._drafter, step)
+        return list(only(results).tokens)
+
+    def _verify(self, tokens: TokenSequence, block: list[law_pb2.DraftedToken]) -> list[int]:
+        position = _shared(self._at_expert, tokens)
+        request = expert_pb2.VerifyStep(
+            position=position,
+            append=tokens.since(position),
+            prefix_hash=tokens.hash(),
+            block=block,
+        )
+        results: list[expert_pb2.Verdict | CascadeError] = []
+        facts = self._expert.facts
+        step = VerifyStep(request, facts, self._law, self._ends, results.append)
+        run(self._at_expert, self._expert, step)
+        verdict = only(results)
+        assert not verdict.stale
+        return [token.id for token in verdict.tokens]
+
+    def _decode(self, tokens: TokenSequence, n: int) -> list[int]:
+        position = _shared(self._at_expert, tokens)
+        request = expert_pb2.DecodeStep(
+            position=position,
+            append=tokens.since(position),
+            prefix_hash=tokens.hash(),
+            max_tokens=n,
+            piece_length=n,
+        )
+        results: list[expert_pb2.DecodedTokens | CascadeError] = []
+        facts = self._expert.facts
+        step = DecodeStep(request, facts, self._law, self._ends, results.append)
+        run(self._at_expert, self._expert, step)
+        return [token.id for token in only(results).tokens]
+
+
+def _shared(session: Session, tokens: TokenSequence) -> int:
+    """How many of the tokens the session has already."""
+    pairs = zip(session.tokens.ids, tokens.ids, strict=False)
+    return next(
+        (i for i, (a, b) in enumerate(pairs) if a != b), min(len(session.tokens), len(tokens))
+    )
