@@ -105,9 +105,9 @@ def _convert(
     command += [f"--normalizer={model.normalizer}"] if model.normalizer else []
     with progress.step(f"{model.name}: converting to bfloat16"):
         child = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    if child.returncode != 0:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise ConversionFailed(f"cannot convert {model.file}: {_reason(child)}")
+        if child.returncode != 0:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise ConversionFailed(f"cannot convert {model.file}: {_reason(child)}")
     staging.replace(folder)
     if not keep:
         file.unlink()
