@@ -8,7 +8,7 @@ from cascade.v1 import law_pb2, router_pb2, router_pb2_grpc
 
 from bench.answer import Answer
 from bench.errors import ServiceFailed
-from services.serving.server import CHANNEL_OPTIONS
+from services.serving.options import CHANNEL_OPTIONS
 
 
 class Client:

@@ -11,7 +11,7 @@ from cascade.v1 import model_pb2_grpc
 
 from router.text import Tokenizer
 from services.errors import PairMismatch, PeerLost
-from services.serving.server import CHANNEL_OPTIONS
+from services.serving.options import CHANNEL_OPTIONS
 
 log = structlog.get_logger()
 

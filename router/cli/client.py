@@ -14,19 +14,15 @@ from grpc_status import rpc_status
 from router.cli.errors import CallFailed, NotRunning
 from router.cli.processes import find
 from router.cli.state import StateStore
+from services.serving.options import CHANNEL_OPTIONS
 
 _PROBE_S = 2.0
-_KEEPALIVE = [("grpc.keepalive_time_ms", 10_000), ("grpc.keepalive_timeout_ms", 5_000)]
-_LOOPBACK = ("127.", "localhost:", "[::1]:")
 
 
 @contextmanager
 def channel_to(address: str) -> Iterator[grpc.Channel]:
-    """A channel for as long as the block runs; a proxy is never asked for this machine."""
-    options: list[tuple[str, str | int]] = [*_KEEPALIVE]
-    if address.startswith(_LOOPBACK):
-        options.append(("grpc.enable_http_proxy", 0))
-    with grpc.insecure_channel(address, options) as channel:
+    """A channel for as long as the block runs."""
+    with grpc.insecure_channel(address, CHANNEL_OPTIONS) as channel:
         yield channel
 
 

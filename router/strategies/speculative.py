@@ -18,7 +18,10 @@ BLOCK_LENGTH = 5
 
 
 def takes_bonus(law: law_pb2.Law) -> bool:
-    """Whether a bonus token follows a block that was accepted whole (docs/rules.md)."""
+    """Whether a bonus token follows a block that was accepted whole (docs/rules.md).
+
+    The expert decides that; here it only chooses how many tokens are worth drafting.
+    """
     return law.rule == law_pb2.RULE_LOSSLESS and law.temperature == 0
 
 

@@ -11,33 +11,10 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from services.serving.options import SERVER_OPTIONS
 from services.serving.settings import ServerSettings
 
 log = structlog.get_logger()
-
-MAX_MESSAGE_BYTES = 4 << 20
-"""The largest message that any server or client takes."""
-
-_PING_EVERY_MS = 10_000
-_PING_TIMEOUT_MS = 5_000
-
-MESSAGE_OPTIONS = [
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-]
-KEEPALIVE_OPTIONS = [
-    ("grpc.keepalive_time_ms", _PING_EVERY_MS),
-    ("grpc.keepalive_timeout_ms", _PING_TIMEOUT_MS),
-    ("grpc.http2.max_pings_without_data", 0),
-]
-SERVER_OPTIONS = [
-    *MESSAGE_OPTIONS,
-    *KEEPALIVE_OPTIONS,
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", _PING_EVERY_MS),
-    ("grpc.so_reuseport", 0),
-]
-CHANNEL_OPTIONS = [*MESSAGE_OPTIONS, *KEEPALIVE_OPTIONS]
 
 
 class PortInUse(Exception):

@@ -44,7 +44,7 @@ class RandomFunction:
             common, own = random.Random(f"{at}"), random.Random(f"{at} {self._name}")
             a = self._agreement
             logits = [a * common.gauss(0, 2) + (1 - a) * own.gauss(0, 2) for _ in range(SIZE)]
-            logits[END] -= 3
+            logits[END] -= 1.5
             self._known[at] = torch.tensor(logits).tolist()
         return self._known[at]
 
@@ -162,7 +162,9 @@ class Pair:
         facts = self._drafter.facts
         step = DraftStep(request, facts, self._law, self._ends, results.append)
         run(self._at_drafter, self._drafter, step)
-        return list(only(results).tokens)
+        block = list(only(results).tokens)
+        assert END not in [token.id for token in block[:-1]], "drafted beyond an end token"
+        return block
 
     def _verify(self, tokens: TokenSequence, block: list[law_pb2.DraftedToken]) -> list[int]:
         position = _shared(self._at_expert, tokens)

@@ -8,8 +8,8 @@ from tests.laws.rounds import END, SIZE, Pair, RandomFunction
 from tests.oracle import answer as oracle
 
 PROMPT = [3, 1]
-TOKENS = 20
-ANSWERS = 8
+TOKENS = 16
+ANSWERS = 12
 
 
 def law(
@@ -82,20 +82,20 @@ def check(law: law_pb2.Law, blocks: list[int]) -> set[tuple[int, ...]]:
         for block in blocks:
             assert Pair(drafter, expert, law).answer(PROMPT, TOKENS, block) == ids
         answers.add(tuple(ids))
+    assert any(ids[-1] == END for ids in answers), "no answer shows what an end token does"
+    assert any(len(ids) == TOKENS for ids in answers), "no answer shows what max_tokens does"
     return answers
 
 
 @pytest.mark.parametrize("name", SAMPLED)
 def test_sampled_answers_are_the_oracles_whatever_the_blocks(name: str) -> None:
-    answers = check(SAMPLED[name], [1, 3, 7])
-    assert sum(map(len, answers)) > 5 * ANSWERS, "answers too short to show anything"
+    check(SAMPLED[name], [1, 3, 7])
 
 
 @pytest.mark.parametrize("name", GREEDY)
 def test_greedy_answers_are_the_oracles_whatever_the_blocks(name: str) -> None:
     """Lossless: with a bonus token after every whole block, where drafting would have led, too."""
-    answers = check(GREEDY[name], [1, 2, 3, 4, 5])
-    assert sum(map(len, answers)) > 5 * ANSWERS, "answers too short to show anything"
+    check(GREEDY[name], [1, 2, 3, 4, 5])
 
 
 def test_greedy_lossless_is_the_expert() -> None:
@@ -112,3 +112,15 @@ def test_a_bonus_comes_only_where_it_is_allowed() -> None:
             request.candidates = SIZE
             found.append(len(Pair(model, model, request).one_round(PROMPT, 3)))
         assert found == expected
+
+
+@pytest.mark.parametrize("name", ["lossless", "token_v3 at 0.5"])
+def test_what_was_rejected_is_forgotten(name: str) -> None:
+    """A session that went through a round goes on as one that never saw it."""
+    for family in range(ANSWERS):
+        drafter = RandomFunction("drafter", family, 0.3)
+        expert = RandomFunction("expert", family, 0.3)
+        for wanted in (SAMPLED[name], GREEDY[name]):
+            used, fresh = Pair(drafter, expert, wanted), Pair(drafter, expert, wanted)
+            after = [*PROMPT, *used.one_round(PROMPT, 4), 5]
+            assert used.one_round(after, 4) == fresh.one_round(after, 4)
