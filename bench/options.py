@@ -1,5 +1,6 @@
 """Options that the commands share, and their common end."""
 
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +31,11 @@ BlockLength = Annotated[
 
 
 def run(command: Callable[..., None]) -> None:
-    """Runs a command; a failure is one line on standard error and exit status 2."""
+    """Runs a command; a failure is one line on standard error and exit status 2.
+
+    SIGTERM ends it as Ctrl-C does, so that the services that it started end with it.
+    """
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     # Its bars and hints would run into our own.
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()

@@ -1,5 +1,6 @@
 """The prompts of the benchmarks."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,18 @@ def test_without_a_chat_template_the_text_stands_as_it_is() -> None:
     prompt = read_prompts(TINY, limit=1)[0]
     assert bytes(prompt.token_ids).decode() == read_problems()["HumanEval/0"]["prompt"]
     assert not prompt.chat
+
+
+def test_a_chat_template_makes_it_one_user_message(tmp_path: Path) -> None:
+    expert = shutil.copytree(TINY, tmp_path / "expert")
+    (expert / "chat_template.jinja").write_text(
+        "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+        "{% if add_generation_prompt %}<assistant>{% endif %}"
+    )
+    prompt = read_prompts(expert, limit=1)[0]
+    problem = read_problems()["HumanEval/0"]["prompt"]
+    assert bytes(prompt.token_ids).decode() == f"<user>{problem}<assistant>"
+    assert prompt.chat
 
 
 def test_the_warm_up_is_none_of_those_measured() -> None:
