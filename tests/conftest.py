@@ -15,7 +15,7 @@ def tiny_services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services
         yield services
 
 
-# How long an example takes depends on the machine, and no test asserts a time.  The examples are the
-# same in every run, so that a run that fails can be run again.
+# How long an example takes depends on the machine, and no test asserts a time.  The examples are
+# the same in every run, so that a run that fails can be run again.
 settings.register_profile("suite", deadline=None, derandomize=True)
 settings.load_profile("suite")
