@@ -1,5 +1,6 @@
 """Fixtures that more than one folder of tests uses."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -19,3 +20,7 @@ def tiny_services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services
 # the same in every run, so that a run that fails can be run again.
 settings.register_profile("suite", deadline=None, derandomize=True)
 settings.load_profile("suite")
+
+# A shell that runs the suite in the background has it ignore SIGINT, and what the tests start would
+# inherit that: Ctrl-C would never reach it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
