@@ -36,8 +36,8 @@ def main(role: model_pb2.Role.ValueType, service: str, add_servicer: AddServicer
         log.info("settings", **settings.model_dump())
         if settings.threads:
             torch.set_num_threads(settings.threads)
-        model = load_within_memory(settings)
-        asyncio.run(_serve(settings, model, role, service, add_servicer))
+        engine = Engine(lambda: _load(settings))
+        asyncio.run(_serve(settings, engine, role, service, add_servicer))
     except ValidationError as error:
         print("\n".join(problems(error)), file=sys.stderr)
         sys.exit(2)
@@ -46,12 +46,7 @@ def main(role: model_pb2.Role.ValueType, service: str, add_servicer: AddServicer
         sys.exit(2)
 
 
-def load_within_memory(settings: PodSettings) -> Model:
-    """Loads the model.
-
-    Raises:
-        ModelUnsupported: it can't be run right, or memory is too small for it.
-    """
+def _load(settings: PodSettings) -> Model:
     log.info("loading", model=settings.model)
     disable_progress_bar()  # a log is no terminal
     model = load(Path(settings.model), device=settings.device, dtype=settings.dtype)
@@ -68,18 +63,17 @@ def load_within_memory(settings: PodSettings) -> Model:
 
 async def _serve(
     settings: PodSettings,
-    model: Model,
+    engine: Engine,
     role: model_pb2.Role.ValueType,
     service: str,
     add_servicer: AddServicer,
 ) -> None:
-    engine = Engine(model)
     slots = Slots(settings.slots, settings.max_waiting)
     models = model_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
     server = Server(settings, [service, models])
     add_servicer(Pod(engine, slots), server.grpc)
     model_pb2_grpc.add_ModelServiceServicer_to_server(
-        ModelServicer(role, model.facts, slots), server.grpc
+        ModelServicer(role, engine.model.facts, slots), server.grpc
     )
 
     async def closing() -> None:

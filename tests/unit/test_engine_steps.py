@@ -16,7 +16,7 @@ from tests.services import TINY
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
     torch.set_num_threads(1)
-    engine = Engine(load(TINY / "drafter", device="cpu", dtype="float32"))
+    engine = Engine(lambda: load(TINY / "drafter", device="cpu", dtype="float32"))
     yield engine
     engine.stop()
     assert not engine.alive
