@@ -64,19 +64,30 @@ Res = TypeVar("Res", bound=Message)
 
 
 class _Stream(Generic[Req, Res]):
-    """One bidirectional stream; every failure of the peer is a CascadeError."""
+    """A session's stream to a peer; every failure of the peer is a CascadeError."""
 
     def __init__(self, call: "grpc.aio.StreamStreamCall[Req, Res]", who: str) -> None:
         self._call = call
         self._who = who
         self._step_id = 0
         self.traffic = Traffic()
+        """Bytes so far."""
         self.queue_ms = 0.0
+        """How long the session waited for its slot."""
 
     def next_step_id(self) -> int:
         """Ids grow within a session."""
         self._step_id += 1
         return self._step_id
+
+    async def first(self, request: Req) -> Res:
+        """Sends the message that opens the session; receives the answer, or closes the stream."""
+        try:
+            await self.write(request)
+            return await self.read()
+        except BaseException:
+            self.close()
+            raise
 
     async def write(self, request: Req) -> None:
         """Sends a message."""
@@ -112,13 +123,8 @@ class _Stream(Generic[Req, Res]):
         self._call.cancel()
 
 
-class GrpcDrafterSession:
+class GrpcDrafterSession(_Stream[drafter_pb2.DraftRequest, drafter_pb2.DraftResponse]):
     """A DrafterSession over DrafterService.Draft."""
-
-    def __init__(
-        self, stream: "_Stream[drafter_pb2.DraftRequest, drafter_pb2.DraftResponse]"
-    ) -> None:
-        self._stream = stream
 
     @classmethod
     async def open(
@@ -134,28 +140,11 @@ class GrpcDrafterSession:
             CascadeError: no slot, or no peer.
         """
         call = drafter_pb2_grpc.DrafterServiceStub(channel).Draft(timeout=timeout_s)
-        session = cls(_Stream(call, "drafter"))
-        try:
-            await session._stream.write(
-                drafter_pb2.DraftRequest(
-                    open=drafter_pb2.OpenDraft(law=law, end_token_ids=sorted(end_token_ids))
-                )
-            )
-            session._stream.queue_ms = (await session._stream.read()).opened.queue_ms
-        except BaseException:
-            session.close()
-            raise
+        session = cls(call, "drafter")
+        opening = drafter_pb2.OpenDraft(law=law, end_token_ids=sorted(end_token_ids))
+        first = await session.first(drafter_pb2.DraftRequest(open=opening))
+        session.queue_ms = first.opened.queue_ms
         return session
-
-    @property
-    def traffic(self) -> Traffic:
-        """Bytes so far."""
-        return self._stream.traffic
-
-    @property
-    def queue_ms(self) -> float:
-        """How long the session waited for its slot."""
-        return self._stream.queue_ms
 
     async def draft(
         self,
@@ -168,33 +157,24 @@ class GrpcDrafterSession:
     ) -> AsyncIterator[drafter_pb2.DraftedBlock]:
         """See DrafterSession."""
         step = drafter_pb2.DraftStep(
-            step_id=self._stream.next_step_id(),
+            step_id=self.next_step_id(),
             position=position,
             append=append,
             max_tokens=max_tokens,
             piece_length=piece_length,
             early_stop=early_stop,
         )
-        await self._stream.write(drafter_pb2.DraftRequest(draft=step))
+        await self.write(drafter_pb2.DraftRequest(draft=step))
         while True:
-            block = (await self._stream.read()).block
+            block = (await self.read()).block
             if block.step_id == step.step_id:  # pieces of a superseded step may still come
                 yield block
                 if block.last:
                     return
 
-    def close(self) -> None:
-        """Frees the slot."""
-        self._stream.close()
 
-
-class GrpcExpertSession:
+class GrpcExpertSession(_Stream[expert_pb2.VerifyRequest, expert_pb2.VerifyResponse]):
     """An ExpertSession over ExpertService.Verify."""
-
-    def __init__(
-        self, stream: "_Stream[expert_pb2.VerifyRequest, expert_pb2.VerifyResponse]"
-    ) -> None:
-        self._stream = stream
 
     @classmethod
     async def open(
@@ -210,28 +190,11 @@ class GrpcExpertSession:
             CascadeError: no slot, or no peer.
         """
         call = expert_pb2_grpc.ExpertServiceStub(channel).Verify(timeout=timeout_s)
-        session = cls(_Stream(call, "expert"))
-        try:
-            await session._stream.write(
-                expert_pb2.VerifyRequest(
-                    open=expert_pb2.OpenVerify(law=law, end_token_ids=sorted(end_token_ids))
-                )
-            )
-            session._stream.queue_ms = (await session._stream.read()).opened.queue_ms
-        except BaseException:
-            session.close()
-            raise
+        session = cls(call, "expert")
+        opening = expert_pb2.OpenVerify(law=law, end_token_ids=sorted(end_token_ids))
+        first = await session.first(expert_pb2.VerifyRequest(open=opening))
+        session.queue_ms = first.opened.queue_ms
         return session
-
-    @property
-    def traffic(self) -> Traffic:
-        """Bytes so far."""
-        return self._stream.traffic
-
-    @property
-    def queue_ms(self) -> float:
-        """How long the session waited for its slot."""
-        return self._stream.queue_ms
 
     async def verify(
         self,
@@ -242,15 +205,15 @@ class GrpcExpertSession:
     ) -> expert_pb2.Verdict:
         """See ExpertSession."""
         step = expert_pb2.VerifyStep(
-            step_id=self._stream.next_step_id(),
+            step_id=self.next_step_id(),
             position=position,
             append=append,
             prefix_hash=prefix_hash,
             block=block,
         )
-        await self._stream.write(expert_pb2.VerifyRequest(verify=step))
+        await self.write(expert_pb2.VerifyRequest(verify=step))
         while True:
-            verdict = (await self._stream.read()).verdict
+            verdict = (await self.read()).verdict
             if verdict.step_id == step.step_id:
                 return verdict
 
@@ -259,20 +222,16 @@ class GrpcExpertSession:
     ) -> AsyncIterator[expert_pb2.DecodedTokens]:
         """See ExpertSession."""
         step = expert_pb2.DecodeStep(
-            step_id=self._stream.next_step_id(),
+            step_id=self.next_step_id(),
             position=position,
             append=append,
             prefix_hash=prefix_hash,
             max_tokens=max_tokens,
         )
-        await self._stream.write(expert_pb2.VerifyRequest(decode=step))
+        await self.write(expert_pb2.VerifyRequest(decode=step))
         while True:
-            decoded = (await self._stream.read()).decoded
+            decoded = (await self.read()).decoded
             if decoded.step_id == step.step_id:
                 yield decoded
                 if decoded.last:
                     return
-
-    def close(self) -> None:
-        """Frees the slot."""
-        self._stream.close()

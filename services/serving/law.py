@@ -10,6 +10,8 @@ from cascade.v1 import law_pb2 as pb
 from services.errors import InvalidField, NotServed
 
 MAX_CANDIDATES = 1024
+MIN_TEMPERATURE = 1e-3
+"""The least above 0, which is greedy.  Below it a quotient of logits is nothing but rounding."""
 MAX_TEMPERATURE = 100.0
 DEFAULT_CANDIDATES = 64
 
@@ -142,9 +144,9 @@ def violations(law: pb.Law) -> list[tuple[str, str]]:
         f"must be in [1, {MAX_CANDIDATES}], got {law.candidates}",
     )
     check(
-        0 <= law.temperature <= MAX_TEMPERATURE,
+        law.temperature == 0 or MIN_TEMPERATURE <= law.temperature <= MAX_TEMPERATURE,
         "temperature",
-        f"must be in [0, {MAX_TEMPERATURE:g}], got {law.temperature:g}",
+        f"must be 0 or in [{MIN_TEMPERATURE:g}, {MAX_TEMPERATURE:g}], got {law.temperature:g}",
     )
     check(0 < law.top_p <= 1, "top_p", f"must be in (0, 1], got {law.top_p:g}")
     if law.confidence_statistic == pb.CONFIDENCE_STATISTIC_QUANTILE:

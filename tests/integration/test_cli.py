@@ -102,7 +102,7 @@ def test_an_answer_and_its_line_of_statistics(cascade: Cascade) -> None:
 def test_mistakes_name_their_field(cascade: Cascade) -> None:
     found = cascade("generate", PROMPT, "--temperature", "-1", "--top-p", "0")
     assert (found.status, found.out, len(found.err.splitlines())) == (1, "", 1)
-    assert "temperature: must be in [0, 100], got -1" in found.err
+    assert "temperature: must be 0 or in [0.001, 100], got -1" in found.err
     assert "top_p: must be in (0, 1], got 0" in found.err
     unserved = cascade("generate", PROMPT, "--mode", "token_cascade")
     assert (unserved.status, len(unserved.err.splitlines())) == (1, 1)
