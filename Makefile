@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.installed
 CODE := services router bench tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos protos-baseline models demo up down test test-laws check format bench-speed bench-near-ties clean
+.PHONY: help setup protos protos-baseline models demo up down test test-laws check format bench-speed bench-near-ties bench-wire bench-acceptance bench-rules clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,7 +32,7 @@ $(GENERATED): $(PROTOS) constraints.txt | $(VENV)/.created
 	touch $@
 
 $(INSTALLED): pyproject.toml constraints.txt | $(GENERATED)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[engine,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[engine,calibrate,dev]'
 	touch $@
 
 setup: $(GENERATED) $(INSTALLED) ## Virtual environment, pinned dependencies, generated code
@@ -81,6 +81,15 @@ bench-speed: models ## Ours beside transformers, greedy, one stream: bench/resul
 
 bench-near-ties: models ## Where speculative and expert answers differ, and by how little
 	$(BIN)/python -m bench.near_ties --pair $(PAIR)
+
+bench-wire: models ## Bytes on the wire for each drafted token, law by law
+	$(BIN)/python -m bench.wire --pair $(PAIR)
+
+bench-acceptance: models ## What accepting costs beside the expert's pass, law by law
+	$(BIN)/python -m bench.acceptance --pair $(PAIR)
+
+bench-rules: models ## Every rule: the acceptance that a distance buys: bench/results/rules.md, docs/images
+	$(BIN)/python -m bench.rules --pair $(PAIR) --pair tiny
 
 clean: ## Remove the environment and all that was generated; models stay
 	rm -rf $(VENV) protos/python build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

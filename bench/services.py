@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import ServiceFailed
@@ -16,12 +17,28 @@ _STOP_TIMEOUT_S = 20.0
 _POLL_S = 0.1
 
 
+@dataclass(frozen=True)
+class Running:
+    """Where the three services serve, host:port each."""
+
+    router: str
+    drafter: str
+    expert: str
+
+
 @contextmanager
 def running(pair: Pair, timeout_s: float = 600.0) -> Iterator[str]:
+    """As ``running_services``; gives the router's address alone."""
+    with running_services(pair, timeout_s) as services:
+        yield services.router
+
+
+@contextmanager
+def running_services(pair: Pair, timeout_s: float = 600.0) -> Iterator[Running]:
     """Starts the three services on loopback and stops them in the end.
 
     Gives:
-        the router's address, host:port, once it serves.
+        their addresses, once the router serves.
 
     Raises:
         ServiceFailed: one of them ended, or did not serve within ``timeout_s``.
@@ -43,7 +60,7 @@ def running(pair: Pair, timeout_s: float = 600.0) -> Iterator[str]:
         router = stack.enter_context(
             service(folder, "router", "router", ["--drafter", drafter, "--expert", expert])
         )
-        yield router.address(timeout_s)
+        yield Running(router.address(timeout_s), drafter, expert)
 
 
 class Service:

@@ -10,7 +10,10 @@ from collections.abc import Iterable
 
 from cascade.v1 import expert_pb2, law_pb2, router_pb2
 
+from router.sessions import Traffic
 from services.serving.law import may_change_expert_law
+
+_NO_TRAFFIC = Traffic()
 
 
 class Recorder:
@@ -24,20 +27,27 @@ class Recorder:
         self._stats = router_pb2.Statistics(may_change_expert_law=may_change_expert_law(law))
         self._origins: Counter[str] = Counter()
         self._by_position: Counter[int] = Counter()
-        self._distances: list[float] = []
+        self._distances: list[float | None] = []
+        """At the positions reached; None where it is not known."""
         self._emitted = 0
+        self._drafter_steps: list[law_pb2.StepTiming] = []
+        self._expert_steps: list[law_pb2.StepTiming] = []
+        # Those that go on.  A stop string may end the answer in the middle of one.
+        self._drafting: law_pb2.StepTiming | None = None
+        self._deciding: law_pb2.StepTiming | None = None
 
-    def drafted(self, tokens: int, timing: law_pb2.StepTiming) -> None:
-        """A block was drafted for the expert; ``timing`` is that of its whole step."""
+    def sent(self, tokens: int) -> None:
+        """A drafted block goes to the expert."""
         self._stats.drafted += tokens
         self._stats.block_length = tokens
-        self.drafted_alone(timing)
 
-    def drafted_alone(self, timing: law_pb2.StepTiming) -> None:
-        """A step of the drafter is over."""
-        self._stats.drafter_tokens += timing.tokens
-        self._stats.draft_ms += timing.compute_ms
-        self._stats.queue_ms += timing.queue_ms
+    def drafter_step(self, timing: law_pb2.StepTiming, *, last: bool = True) -> None:
+        """A step of the drafter has come so far; ``last``: it is over."""
+        self._drafting = _take(self._drafter_steps, timing, last=last)
+
+    def expert_step(self, timing: law_pb2.StepTiming, *, last: bool = True) -> None:
+        """A step of the expert has come so far; ``last``: it is over."""
+        self._deciding = _take(self._expert_steps, timing, last=last)
 
     def verified(self, block_length: int, verdict: expert_pb2.Verdict) -> None:
         """A block was verified."""
@@ -46,15 +56,12 @@ class Recorder:
         ended = len(verdict.tokens) == accepted
         self._stats.reached += accepted + (not ended and accepted < block_length)
         self._by_position.update(range(accepted))
-        self._distances += [t.distance for t in verdict.tokens if t.HasField("distance")]
-        self._expert_step(verdict.timing)
-
-    def decoded(self, timing: law_pb2.StepTiming) -> None:
-        """A step of the expert alone is over."""
-        self._expert_step(timing)
+        for token in verdict.tokens[:block_length]:
+            self._distances.append(token.distance if token.HasField("distance") else None)
+        self.expert_step(verdict.timing)
 
     def round(self) -> None:
-        """A round, or a step of one model alone, is over."""
+        """A round, or a step of one model alone."""
         self._stats.rounds += 1
 
     def emitted(self, tokens: Iterable[expert_pb2.EmittedToken]) -> None:
@@ -70,11 +77,19 @@ class Recorder:
         self._stats.queue_ms += queue_ms
 
     def statistics(
-        self, drafter: tuple[int, int] = (0, 0), expert: tuple[int, int] = (0, 0)
+        self, drafter: Traffic = _NO_TRAFFIC, expert: Traffic = _NO_TRAFFIC
     ) -> router_pb2.Statistics:
-        """All of it; ``drafter`` and ``expert`` are bytes up and down."""
+        """All of it."""
         stats = router_pb2.Statistics()
         stats.CopyFrom(self._stats)
+        drafter_steps = [*self._drafter_steps, *filter(None, [self._drafting])]
+        expert_steps = [*self._expert_steps, *filter(None, [self._deciding])]
+        stats.drafter_tokens = sum(step.tokens for step in drafter_steps)
+        stats.draft_ms = sum(step.compute_ms for step in drafter_steps)
+        stats.expert_calls = len(expert_steps)
+        stats.expert_tokens = sum(step.tokens for step in expert_steps)
+        stats.verify_ms = sum(step.compute_ms for step in expert_steps)
+        stats.queue_ms += sum(step.queue_ms for step in [*drafter_steps, *expert_steps])
         last = max(self._by_position, default=-1)
         stats.accepted_by_position.extend(self._by_position[i] for i in range(last + 1))
         for origin, count in self._origins.items():
@@ -84,19 +99,24 @@ class Recorder:
         if stats.reached:
             stats.acceptance_rate = stats.accepted / stats.reached
             stats.draft_efficiency = stats.accepted / stats.drafted
-        if self._distances:
-            stats.distance = sum(self._distances) / len(self._distances)
+        known = [distance for distance in self._distances if distance is not None]
+        if known and len(known) == len(self._distances):
+            stats.distance = sum(known) / len(known)
         if self._first is not None:
             stats.time_to_first_token_ms = (self._first - self._start) * 1000
         stats.total_ms = (self._last - self._start) * 1000
-        known = stats.draft_ms + stats.verify_ms + stats.queue_ms
-        stats.other_ms = max(stats.total_ms - known, 0.0)
-        stats.drafter_bytes_up, stats.drafter_bytes_down = drafter
-        stats.expert_bytes_up, stats.expert_bytes_down = expert
+        accounted = stats.draft_ms + stats.verify_ms + stats.queue_ms
+        stats.other_ms = max(stats.total_ms - accounted, 0.0)
+        stats.drafter_bytes_up, stats.drafter_bytes_down = drafter.up, drafter.down
+        stats.expert_bytes_up, stats.expert_bytes_down = expert.up, expert.down
         return stats
 
-    def _expert_step(self, timing: law_pb2.StepTiming) -> None:
-        self._stats.expert_calls += 1
-        self._stats.expert_tokens += timing.tokens
-        self._stats.verify_ms += timing.compute_ms
-        self._stats.queue_ms += timing.queue_ms
+
+def _take(
+    steps: list[law_pb2.StepTiming], timing: law_pb2.StepTiming, *, last: bool
+) -> law_pb2.StepTiming | None:
+    """Keeps the timing of a step that is over; gives that of one that goes on."""
+    if not last:
+        return timing
+    steps.append(timing)
+    return None

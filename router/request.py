@@ -31,6 +31,8 @@ class Request:
     end_token_ids: frozenset[int]
     stop_token_ids: frozenset[int]
     early_stop: float
+    log_probs: bool
+    echo_prompt: bool
 
     @property
     def final_token_ids(self) -> frozenset[int]:
@@ -67,6 +69,8 @@ def resolve(
         end_token_ids=frozenset() if request.ignore_end_tokens else end_token_ids,
         stop_token_ids=frozenset(request.stop_token_ids),
         early_stop=request.early_stop,
+        log_probs=request.log_probs,
+        echo_prompt=request.echo_prompt,
     )
 
 
@@ -171,8 +175,6 @@ def _prompt_violations(
 
 
 def _check_served(request: router_pb2.GenerateRequest) -> None:
-    if request.log_probs:
-        raise NotServed("log_probs are not served yet")
     for name, value in (
         ("on_drafter_loss", request.on_drafter_loss),
         ("on_expert_loss", request.on_expert_loss),

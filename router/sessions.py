@@ -30,6 +30,9 @@ class DrafterSession(Protocol):
     ) -> AsyncIterator[drafter_pb2.DraftedBlock]:
         """Truncate to ``position``, append, draft; gives the block's pieces (0: it whole)."""
 
+    def close(self) -> None:
+        """Frees the slot."""
+
 
 class ExpertSession(Protocol):
     """A session on an expert."""
@@ -132,6 +135,8 @@ class GrpcDrafterSession(_Stream[drafter_pb2.DraftRequest, drafter_pb2.DraftResp
         channel: grpc.aio.Channel,
         law: law_pb2.Law,
         end_token_ids: frozenset[int],
+        *,
+        log_probs: bool,
         timeout_s: float | None,
     ) -> "GrpcDrafterSession":
         """Opens the stream and waits for the slot.
@@ -141,7 +146,9 @@ class GrpcDrafterSession(_Stream[drafter_pb2.DraftRequest, drafter_pb2.DraftResp
         """
         call = drafter_pb2_grpc.DrafterServiceStub(channel).Draft(timeout=timeout_s)
         session = cls(call, "drafter")
-        opening = drafter_pb2.OpenDraft(law=law, end_token_ids=sorted(end_token_ids))
+        opening = drafter_pb2.OpenDraft(
+            law=law, end_token_ids=sorted(end_token_ids), log_probs=log_probs
+        )
         first = await session.first(drafter_pb2.DraftRequest(open=opening))
         session.queue_ms = first.opened.queue_ms
         return session
@@ -182,6 +189,8 @@ class GrpcExpertSession(_Stream[expert_pb2.VerifyRequest, expert_pb2.VerifyRespo
         channel: grpc.aio.Channel,
         law: law_pb2.Law,
         end_token_ids: frozenset[int],
+        *,
+        log_probs: bool,
         timeout_s: float | None,
     ) -> "GrpcExpertSession":
         """Opens the stream and waits for the slot.
@@ -191,7 +200,9 @@ class GrpcExpertSession(_Stream[expert_pb2.VerifyRequest, expert_pb2.VerifyRespo
         """
         call = expert_pb2_grpc.ExpertServiceStub(channel).Verify(timeout=timeout_s)
         session = cls(call, "expert")
-        opening = expert_pb2.OpenVerify(law=law, end_token_ids=sorted(end_token_ids))
+        opening = expert_pb2.OpenVerify(
+            law=law, end_token_ids=sorted(end_token_ids), log_probs=log_probs
+        )
         first = await session.first(expert_pb2.VerifyRequest(open=opening))
         session.queue_ms = first.opened.queue_ms
         return session

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bench import options
+from bench import options, results
 from bench.client import Client
 from bench.machine import Watch
 from bench.near_ties import ask, report
@@ -47,7 +47,7 @@ def near_ties(
         with _services(models, len(prompts) * len(ask.MODES) * len(ask.BLOCK_LENGTHS)) as (c, bar):
             seeded = ask.seeded(c, prompts, sampling, bar)
         set_up = report.SetUp(watch.machine(), models.names, models.dtype, max_tokens)
-        path = report.write(
+        path = results.write(
             out,
             "block_lengths",
             report.seeded_markdown(set_up, sampling, seeded),
@@ -58,7 +58,7 @@ def near_ties(
             greedy = ask.greedy(c, prompts, max_tokens, block_length, bar)
         seen = views(models.expert, models.dtype, greedy)
         set_up = report.SetUp(watch.machine(), models.names, models.dtype, max_tokens)
-        path = report.write(
+        path = results.write(
             out,
             "near_ties",
             report.greedy_markdown(set_up, greedy, seen),

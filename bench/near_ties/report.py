@@ -1,15 +1,13 @@
 """The reports, as Markdown and as JSON."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from cascade.v1 import law_pb2
 
 from bench.machine import Machine
-from bench.markdown import Cell, bullets, document, rounded, table
+from bench.markdown import Cell, bullets, document, table
 from bench.near_ties.ask import BLOCK_LENGTHS, Sampling, Seeded
 from bench.near_ties.compare import Comparison, rate
 from bench.near_ties.gaps import View
@@ -37,15 +35,6 @@ class SetUp:
     def to_json(self) -> dict[str, Any]:
         """The same for a program."""
         return asdict(self)
-
-
-def write(folder: Path, name: str, markdown: str, values: Mapping[str, Any]) -> Path:
-    """Writes both forms of a report; returns the path of the first."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.json").write_text(json.dumps(rounded(values), indent=1) + "\n")
-    path = folder / f"{name}.md"
-    path.write_text(markdown)
-    return path
 
 
 def greedy_markdown(

@@ -1,5 +1,6 @@
 """An answer as it comes in, and as plain values for JSON."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,6 +72,7 @@ class Answer:
             "text": self.text,
             "token_ids": self.ids,
             "origins": self.origins,
+            **self._log_probs(),
             "finish_reason": values.pop("reason", "cancelled"),
             "end_token_id": values.get("end_token_id"),
             "stop_string": values.get("stop_string"),
@@ -85,6 +87,12 @@ class Answer:
             "law": plain(self.started.law),
             "request_id": self.started.request_id,
         }
+
+    def _log_probs(self) -> dict[str, Any]:
+        """Of each token, where they were asked for; None for what can't be known."""
+        if not any(token.HasField("log_probs") for token in self.tokens):
+            return {}
+        return {"log_probs": [plain(token.log_probs) for token in self.tokens]}
 
 
 def common_prefix(ids: list[int], others: list[int]) -> int:
@@ -125,6 +133,8 @@ def _plain(field: _Field, value: Any) -> Any:
 def _scalar(field: _Field, value: Any) -> Any:
     if isinstance(value, Message):
         return plain(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return {math.inf: "Infinity", -math.inf: "-Infinity"}.get(value, "NaN")  # as protobuf does
     return _enum_name(field.enum_type, value) if field.enum_type else value
 
 

@@ -8,6 +8,7 @@ import typer
 
 from router.cli import options
 from router.cli.errors import CliError
+from services.calibrate import options as calibration
 
 app = typer.Typer(
     help="Speculative cascades: a drafter, an expert and a router, here on this machine.",
@@ -98,6 +99,11 @@ def generate(
     max_tokens: options.MaxTokens = None,
     stop: options.Stop = None,
     block_length: options.BlockLength = None,
+    form: options.Form = None,
+    coupling: options.Coupling = None,
+    candidates: options.Candidates = None,
+    confidence_quantile: options.ConfidenceQuantile = None,
+    log_probs: options.LogProbs = False,
     raw: options.Raw = False,
     as_json: options.Json = False,
     address: options.Address = None,
@@ -119,6 +125,11 @@ def generate(
         max_tokens=max_tokens,
         stop=stop or (),
         block_length=block_length,
+        form=form,
+        coupling=coupling,
+        candidates=candidates,
+        confidence_quantile=confidence_quantile,
+        log_probs=log_probs,
     )
     raise typer.Exit(generate(ask, address=address, as_json=as_json))
 
@@ -160,6 +171,54 @@ def compare(
         block_length=block_length,
     )
     raise typer.Exit(compare(ask, address=address, as_json=as_json))
+
+
+@app.command()
+def calibrate(
+    prompts: calibration.Prompts,
+    rule: calibration.Rule = None,
+    alphas: calibration.Alphas = None,
+    max_distance: calibration.MaxDistance = None,
+    max_expert_share: calibration.MaxExpertShare = None,
+    temperature: calibration.Temperature = None,
+    top_k: calibration.TopK = None,
+    top_p: calibration.TopP = None,
+    candidates: calibration.Candidates = None,
+    max_tokens: calibration.MaxTokens = None,
+    block_length: calibration.BlockLength = None,
+    seed: calibration.Seed = None,
+    limit: calibration.Limit = None,
+    plot: calibration.Plot = None,
+    raw: calibration.Raw = False,
+    as_json: calibration.Json = False,
+    address: calibration.Address = None,
+    drafter_address: calibration.DrafterAddress = None,
+    expert_address: calibration.ExpertAddress = None,
+) -> None:
+    """Measure what each leniency of a rule costs and buys on your own prompts; recommend one."""
+    from router.cli.calibrate import calibrate
+
+    calibrate(
+        prompts,
+        {
+            "--rule": rule,
+            "--alphas": alphas,
+            "--max-distance": max_distance,
+            "--max-expert-share": max_expert_share,
+            "--temperature": temperature,
+            "--top-k": top_k,
+            "--top-p": top_p,
+            "--candidates": candidates,
+            "--max-tokens": max_tokens,
+            "--block-length": block_length,
+            "--seed": seed,
+            "--limit": limit,
+            "--plot": plot,
+            "--raw": raw,
+            "--json": as_json,
+        },
+        {"router": address, "drafter": drafter_address, "expert": expert_address},
+    )
 
 
 @models_app.command("list")

@@ -29,6 +29,9 @@ RuleName = Literal[
     "token_v3",
 ]
 
+FormName = Literal["residual", "gate"]
+CouplingName = Literal["independent", "gumbel"]
+
 Prompt = Annotated[
     str | None,
     typer.Argument(help="What to answer; - or nothing reads it from standard input."),
@@ -49,6 +52,40 @@ Rule = Annotated[
 Alpha = Annotated[
     float | None,
     typer.Option(metavar="A", help="Leniency: larger trusts the drafter more."),
+]
+Form = Annotated[
+    FormName | None,
+    typer.Option(
+        metavar="FORM",
+        help="How a rejected token is replaced: residual, the default, or gate. One law.",
+    ),
+]
+Coupling = Annotated[
+    CouplingName | None,
+    typer.Option(
+        metavar="COUPLING",
+        help="independent, the default, or gumbel: lossless answers are then the expert's own.",
+    ),
+]
+Candidates = Annotated[
+    int | None,
+    typer.Option(
+        metavar="K",
+        min=0,
+        max=UINT32_MAX,
+        help="The drafter samples among its K likeliest tokens. Default: 64.",
+    ),
+]
+ConfidenceQuantile = Annotated[
+    float | None,
+    typer.Option(
+        metavar="Q",
+        help="For sequence_cascade: judge by this quantile of log-probabilities, not their mean.",
+    ),
+]
+LogProbs = Annotated[
+    bool,
+    typer.Option("--log-probs", help="With --json: log-probabilities under both models and pi."),
 ]
 Temperature = Annotated[float | None, typer.Option(metavar="T", help="0, the default, is greedy.")]
 TopK = Annotated[

@@ -6,6 +6,7 @@ What a model says is shown, never obeyed: no markup, and on a terminal no contro
 from collections import Counter
 from collections.abc import Sequence
 
+from cascade.v1 import law_pb2
 from rich.console import Console
 from rich.segment import Segment, Segments
 from rich.style import Style
@@ -76,6 +77,10 @@ def law_line(answer: Answer) -> str:
         parts.append(rule_name(law.rule))
         if rule_name(law.rule) != "lossless":
             parts.append(f"alpha {law.alpha:g}")
+    if law.form == law_pb2.FORM_GATE:
+        parts.append("gate")
+    if law.coupling == law_pb2.COUPLING_GUMBEL:
+        parts.append("coupled")
     if law.temperature:
         parts += [f"temperature {law.temperature:g}", f"seed {law.seed}"]
     return ", ".join(parts)
@@ -92,6 +97,8 @@ def statistics_line(answer: Answer) -> str:
         f"{number(answer.tokens_per_second)} tokens/s",
         f"first after {statistics.time_to_first_token_ms / 1000:.2f} s",
     ]
+    if statistics.HasField("distance") and statistics.distance:
+        parts.append(f"distance {statistics.distance:.3f}")
     if statistics.HasField("acceptance_rate"):
         parts.append(f"acceptance {statistics.acceptance_rate:.2f}")
     parts.append(f"{statistics.tokens_per_round:.2f} tokens a round")

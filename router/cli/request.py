@@ -25,6 +25,11 @@ class Ask:
     max_tokens: int | None = None
     stop: Sequence[str] = ()
     block_length: int | None = None
+    form: str | None = None
+    coupling: str | None = None
+    candidates: int | None = None
+    confidence_quantile: float | None = None
+    log_probs: bool = False
 
     def of_mode(self, mode: str, seed: int | None) -> "Ask":
         """The same of another mode; rule and alpha are the speculative cascade's alone."""
@@ -57,6 +62,18 @@ class Ask:
                 seed=self.seed,
                 max_tokens=self.max_tokens,
                 stop_strings=self.stop,
+                form=law_pb2.Form.Value(f"FORM_{(self.form or 'unspecified').upper()}"),
+                coupling=law_pb2.Coupling.Value(
+                    f"COUPLING_{(self.coupling or 'unspecified').upper()}"
+                ),
+                candidates=self.candidates,
+                confidence_statistic=(
+                    law_pb2.CONFIDENCE_STATISTIC_UNSPECIFIED
+                    if self.confidence_quantile is None
+                    else law_pb2.CONFIDENCE_STATISTIC_QUANTILE
+                ),
+                confidence_quantile=self.confidence_quantile,
+                log_probs=self.log_probs,
             )
         except UnicodeEncodeError as error:
             raise UsageError("the prompt or a stop text is not valid UTF-8") from error

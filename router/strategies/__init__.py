@@ -6,33 +6,24 @@ at any time.
 """
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 
 from cascade.v1 import law_pb2
 
 from router.strategies.alone import decode_alone, draft_alone
+from router.strategies.sequence_cascade import sequence_cascade
 from router.strategies.speculative import speculate
 from router.strategies.task import Emitted, Task
+from router.strategies.token_cascade import token_cascade
 
 Strategy = Callable[[Task], AsyncIterator[Emitted]]
 
-
-@dataclass(frozen=True)
-class ModeStrategy:
-    """How a mode is carried out."""
-
-    run: Strategy
-    needs_drafter: bool
-    needs_expert: bool
-
-
-STRATEGIES: dict[int, ModeStrategy] = {
-    law_pb2.MODE_DRAFTER: ModeStrategy(draft_alone, needs_drafter=True, needs_expert=False),
-    law_pb2.MODE_EXPERT: ModeStrategy(decode_alone, needs_drafter=False, needs_expert=True),
-    law_pb2.MODE_SPECULATIVE: ModeStrategy(speculate, needs_drafter=True, needs_expert=True),
-    law_pb2.MODE_SPECULATIVE_CASCADE: ModeStrategy(
-        speculate, needs_drafter=True, needs_expert=True
-    ),
+STRATEGIES: dict[int, Strategy] = {
+    law_pb2.MODE_DRAFTER: draft_alone,
+    law_pb2.MODE_EXPERT: decode_alone,
+    law_pb2.MODE_SEQUENCE_CASCADE: sequence_cascade,
+    law_pb2.MODE_TOKEN_CASCADE: token_cascade,
+    law_pb2.MODE_SPECULATIVE: speculate,
+    law_pb2.MODE_SPECULATIVE_CASCADE: speculate,
 }
 
-__all__ = ["STRATEGIES", "Emitted", "ModeStrategy", "Strategy", "Task"]
+__all__ = ["STRATEGIES", "Emitted", "Strategy", "Task"]

@@ -22,14 +22,14 @@ def takes_bonus(law: law_pb2.Law) -> bool:
 
     The expert decides that; here it only chooses how many tokens are worth drafting.
     """
-    return law.rule == law_pb2.RULE_LOSSLESS and law.temperature == 0
+    coupled = law.coupling == law_pb2.COUPLING_GUMBEL
+    return law.rule == law_pb2.RULE_LOSSLESS and (coupled or law.temperature == 0)
 
 
 async def speculate(task: Task) -> AsyncIterator[Emitted]:
     """The tokens of one round after another."""
-    request, drafter, expert = task.request, task.drafter, task.expert
-    assert drafter is not None, "the registry gives this mode a drafter"
-    assert expert is not None, "the registry gives this mode an expert"
+    request = task.request
+    drafter, expert = await task.open_drafter(), await task.open_expert()
     bonus = takes_bonus(request.law)
     # Without a bonus, one token more is drafted: the expert's pass costs and yields the same.
     length = request.block_length or BLOCK_LENGTH + (not bonus)
@@ -44,10 +44,11 @@ async def speculate(task: Task) -> AsyncIterator[Emitted]:
             at_drafter, tokens.since(at_drafter), count, early_stop=request.early_stop
         ):
             block.extend(piece.tokens)
-            if piece.last:
-                task.recorder.drafted(len(block), piece.timing)
-        verdict = await _verify(expert, tokens, at_expert, block)
+            task.recorder.drafter_step(piece.timing, last=piece.last)
+        task.recorder.sent(len(block))
+        verdict = await verify_block(expert, tokens, at_expert, block)
         emitted = list(verdict.tokens)[:room]
+        _add_log_probs(emitted[: verdict.accepted], block)
         task.recorder.verified(len(block), verdict)
         task.recorder.round()
         task.recorder.emitted(emitted)
@@ -59,7 +60,7 @@ async def speculate(task: Task) -> AsyncIterator[Emitted]:
             return
 
 
-async def _verify(
+async def verify_block(
     expert: ExpertSession,
     tokens: TokenSequence,
     at_expert: int,
@@ -75,3 +76,13 @@ async def _verify(
         if not verdict.stale:
             return verdict
     raise EngineFailed("expert: stale, even after a replay of all tokens")
+
+
+def _add_log_probs(
+    accepted: list[expert_pb2.EmittedToken], block: list[law_pb2.DraftedToken]
+) -> None:
+    """What the drafter said of accepted tokens, where the expert does not know it."""
+    for emitted, drafted in zip(accepted, block, strict=False):
+        known = emitted.log_probs.HasField("drafter")
+        if drafted.HasField("scaled_log_prob") and not known:
+            emitted.log_probs.drafter = drafted.scaled_log_prob

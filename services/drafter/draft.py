@@ -1,5 +1,6 @@
 """Drafting a block: one pass for each token."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -12,7 +13,8 @@ from services.errors import CascadeError, InvalidField
 from services.pod.law import SessionLaw
 from services.pod.stream import check_length, check_position, check_tokens
 from services.pod.timing import to_proto
-from services.rules.sampling import Drafted, confidence, sample_draft
+from services.rules.sampling import Drafted, sample_draft
+from services.rules.unscaled import OfLogits
 
 MAX_TOKENS = 1024
 
@@ -29,6 +31,8 @@ class DraftStep(Step):
         law: SessionLaw,
         end_token_ids: frozenset[int],
         emit: Callable[[drafter_pb2.DraftedBlock | CascadeError], None],
+        *,
+        log_probs: bool = False,
     ) -> None:
         """Checks the request.
 
@@ -48,6 +52,7 @@ class DraftStep(Step):
         self._law = law
         self._end_token_ids = end_token_ids
         self._emit = emit
+        self._log_probs = log_probs
         self._drafted = 0
         self._piece = drafter_pb2.DraftedBlock(step_id=request.step_id)
 
@@ -73,20 +78,23 @@ class DraftStep(Step):
         if self._request.max_tokens == 0:
             self._send(last=True)
             return True
-        law = self._law
+        law = self._law.law
         position = torch.tensor([len(session.tokens)], device=logits.device)
-        drafted = sample_draft(logits, law.sampling, law.candidates, law.seeds, position)
+        drafted = sample_draft(
+            logits, law.sampling, law.candidates, self._law.seeds, position, law.draft_purpose
+        )
         token = self._encode(logits, drafted)
-        session.tokens.extend([token.id])
+        deferred = self._law.stops_at_deferral and token.defer
+        if not deferred:
+            session.tokens.extend([token.id])
         self._piece.tokens.append(token)
         self._drafted += 1
-        unsure = token.HasField("top_log_prob") and (
-            token.top_log_prob < torch.tensor(self._request.early_stop).log()
-        )
+        early_stop = self._request.early_stop
         done = (
             self._drafted == self._request.max_tokens
             or token.id in self._end_token_ids
-            or bool(unsure)
+            or deferred
+            or (early_stop > 0 and math.exp(token.top_log_prob) < early_stop)
         )
         if done or len(self._piece.tokens) == self._request.piece_length:
             self._send(last=done)
@@ -98,24 +106,33 @@ class DraftStep(Step):
 
     def _encode(self, logits: Tensor, drafted: Drafted) -> law_pb2.DraftedToken:
         """The drafted token for the wire, by one copy from the device."""
-        if not self._law.sends_candidates:
-            token = law_pb2.DraftedToken(id=int(drafted.ids))
-        else:
-            q = drafted.candidates
-            id_, *rest = torch.cat([drafted.ids, q.ids[0], q.drops[0]]).tolist()
-            pairs = [
-                pair
-                for pair in zip(rest[: len(rest) // 2], rest[len(rest) // 2 :], strict=True)
-                if pair[1] >= 0
-            ]
-            token = law_pb2.DraftedToken(
-                id=id_,
-                candidates=law_pb2.Candidates(
-                    ids=[i for i, _ in pairs], drops=[d for _, d in pairs]
-                ),
-            )
-        if self._request.early_stop > 0:
-            token.top_log_prob = float(confidence(logits, drafted.ids).top_log_prob)
+        crossing, q = self._law.crossing, drafted.candidates
+        q1 = OfLogits(logits, drafted.ids.unsqueeze(-1))
+        parts = {"id": drafted.ids}
+        if crossing.top_log_prob or self._request.early_stop > 0:
+            parts["top_log_prob"] = q1.log_top
+        if crossing.log_prob:
+            parts["log_prob"] = q1.log_at
+        if crossing.defer:
+            parts["defer"] = self._law.law.drafter_defers(q1)
+        if self._log_probs:
+            of_x = q.ids == drafted.ids.unsqueeze(-1)
+            parts["scaled_log_prob"] = (q.probabilities() * of_x).sum(-1).log()
+        if crossing.candidates:
+            parts |= {"ids": q.ids, "drops": q.drops}
+        # Ids are exact in float64.
+        flat = iter(torch.cat([part.double().flatten() for part in parts.values()]).tolist())
+        host = {name: [next(flat) for _ in range(part.numel())] for name, part in parts.items()}
+        token = law_pb2.DraftedToken(id=int(host["id"][0]))
+        for name in ("top_log_prob", "log_prob", "scaled_log_prob"):
+            if name in host:
+                setattr(token, name, host[name][0])
+        if "defer" in host:
+            token.defer = bool(host["defer"][0])
+        if crossing.candidates:
+            pairs = [(int(i), int(d)) for i, d in zip(host["ids"], host["drops"], strict=True) if d >= 0]
+            token.candidates.ids.extend(i for i, _ in pairs)
+            token.candidates.drops.extend(d for _, d in pairs)
         return token
 
     def _send(self, *, last: bool) -> None:

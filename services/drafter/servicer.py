@@ -43,7 +43,7 @@ class DrafterServicer(drafter_pb2_grpc.DrafterServiceServicer):
             raise InvalidField(("step", "the first message must be open"))
         model = self._pod.engine.model
         law = SessionLaw.from_proto(first.open.law, model.device)
-        temperature = first.open.law.temperature
+        log_probs = first.open.log_probs
         check_tokens(
             "open.end_token_ids", list(first.open.end_token_ids), model.facts.vocabulary_size
         )
@@ -58,9 +58,11 @@ class DrafterServicer(drafter_pb2_grpc.DrafterServiceServicer):
 
             match request.WhichOneof("step"):
                 case "draft":
-                    return DraftStep(request.draft, model.facts, law, ends, emit_block)
+                    return DraftStep(
+                        request.draft, model.facts, law, ends, emit_block, log_probs=log_probs
+                    )
                 case "score":
-                    return ScoreStep(request.score, model.facts, temperature, emit_scored)
+                    return ScoreStep(request.score, model.facts, law.law.sampling, emit_scored)
                 case other:
                     raise InvalidField(("step", f"must be draft or score, got {other}"))
 

@@ -13,7 +13,9 @@ from services.expert.base import rebase_or_stale
 from services.pod.law import SessionLaw
 from services.pod.stream import check_length, check_tokens
 from services.pod.timing import to_proto
-from services.rules.sampling import sample_expert
+from services.rules.distribution import Scaled
+from services.rules.noise import Purpose, keys
+from services.rules.sampling import sample
 
 
 class DecodeStep(Step):
@@ -28,6 +30,8 @@ class DecodeStep(Step):
         law: SessionLaw,
         end_token_ids: frozenset[int],
         emit: Callable[[pb.DecodedTokens | CascadeError], None],
+        *,
+        log_probs: bool = False,
     ) -> None:
         """Checks the request.
 
@@ -43,6 +47,7 @@ class DecodeStep(Step):
         self._law = law
         self._end_token_ids = end_token_ids
         self._emit = emit
+        self._log_probs = log_probs
         self._decoded = 0
         self._piece = pb.DecodedTokens(step_id=request.step_id)
 
@@ -66,9 +71,19 @@ class DecodeStep(Step):
     def take(self, session: Session, logits: Tensor) -> bool:
         """Samples the next token."""
         position = torch.tensor([len(session.tokens)], device=logits.device)
-        token = int(sample_expert(logits, self._law.sampling, self._law.seeds, position))
+        p = Scaled.of(logits, self._law.law.sampling)
+        choice = sample(p, keys(self._law.seeds, position, Purpose.EXPERT))
+        decoded = self._piece.tokens.add(origin=pb.ORIGIN_EXPERT)
+        if self._log_probs:
+            log_prob = p.at(choice.unsqueeze(-1)).log()[0]
+            # By one copy from the device; ids are exact in float64.
+            id_, decoded.log_probs.expert = torch.cat([choice.double(), log_prob]).tolist()
+            decoded.log_probs.target = decoded.log_probs.expert
+            decoded.id = int(id_)
+        else:
+            decoded.id = int(choice)
+        token = decoded.id
         session.tokens.extend([token])
-        self._piece.tokens.add(id=token, origin=pb.ORIGIN_EXPERT)
         self._decoded += 1
         done = self._decoded == self._request.max_tokens or token in self._end_token_ids
         if done or len(self._piece.tokens) == max(self._request.piece_length, 1):

@@ -7,7 +7,7 @@ from cascade.v1 import expert_pb2 as pb
 from cascade.v1 import expert_pb2_grpc, law_pb2
 
 from services.engine.engine import Step
-from services.errors import CascadeError, InvalidField, NotServed
+from services.errors import CascadeError, InvalidField
 from services.expert.decode import DecodeStep
 from services.expert.verify import VerifyStep
 from services.pod.law import SessionLaw
@@ -42,11 +42,9 @@ class ExpertServicer(expert_pb2_grpc.ExpertServiceServicer):
             return
         if first.WhichOneof("step") != "open":
             raise InvalidField(("step", "the first message must be open"))
-        if first.open.log_probs:
-            raise NotServed("log_probs are not served yet")
         model = self._pod.engine.model
         law = SessionLaw.from_proto(first.open.law, model.device)
-        temperature = first.open.law.temperature
+        log_probs = first.open.log_probs
         check_tokens(
             "open.end_token_ids", list(first.open.end_token_ids), model.facts.vocabulary_size
         )
@@ -64,11 +62,15 @@ class ExpertServicer(expert_pb2_grpc.ExpertServiceServicer):
 
             match request.WhichOneof("step"):
                 case "verify":
-                    return VerifyStep(request.verify, model.facts, law, ends, emit_verdict)
+                    return VerifyStep(
+                        request.verify, model.facts, law, ends, emit_verdict, log_probs=log_probs
+                    )
                 case "decode":
-                    return DecodeStep(request.decode, model.facts, law, ends, emit_decoded)
+                    return DecodeStep(
+                        request.decode, model.facts, law, ends, emit_decoded, log_probs=log_probs
+                    )
                 case "score":
-                    return ScoreStep(request.score, model.facts, temperature, emit_scored)
+                    return ScoreStep(request.score, model.facts, law.law.sampling, emit_scored)
                 case other:
                     raise InvalidField(("step", f"must be verify, decode or score, got {other}"))
 

@@ -1,23 +1,23 @@
 """Verifying a block: one pass for all of its tokens."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable
 
 import torch
 from cascade.v1 import expert_pb2 as pb
-from cascade.v1 import law_pb2
 from torch import Tensor
 
 from services.engine.engine import Feed, Session, Step
 from services.engine.model import ModelFacts
 from services.errors import CascadeError, InvalidField
 from services.expert.base import rebase_or_stale
+from services.expert.block import check_block, to_drafts
 from services.pod.law import SessionLaw
 from services.pod.stream import check_length, check_tokens
 from services.pod.timing import to_proto
-from services.rules.acceptance import verify
-from services.rules.distribution import MAX_DROP, Candidates
+from services.rules.acceptance import Verdicts, verify
 
-MAX_BLOCK = 256
+_MODELS = ("drafter", "expert", "target")
 
 
 class VerifyStep(Step):
@@ -30,6 +30,8 @@ class VerifyStep(Step):
         law: SessionLaw,
         end_token_ids: frozenset[int],
         emit: Callable[[pb.Verdict | CascadeError], None],
+        *,
+        log_probs: bool = False,
     ) -> None:
         """Checks the request.
 
@@ -38,6 +40,8 @@ class VerifyStep(Step):
         """
         super().__init__()
         check_tokens("append", list(request.append), facts.vocabulary_size)
+        if not law.verifies_blocks:
+            raise InvalidField(("verify", "the session's mode has no blocks to verify"))
         check_block(request.block, law, facts.vocabulary_size)
         self._request = request
         self._block = [token.id for token in request.block]
@@ -45,9 +49,10 @@ class VerifyStep(Step):
         self._context_length = facts.context_length
         self._law = law
         # A bonus needs room for one token more.
-        self._bonus = law.bonus and self._base + len(self._block) < facts.context_length
+        self._bonus = law.law.allows_bonus and self._base + len(self._block) < facts.context_length
         self._end_token_ids = end_token_ids
         self._emit = emit
+        self._log_probs = log_probs
         self._verdict = pb.Verdict(step_id=request.step_id, position=self._base)
 
     def begin(self, session: Session) -> bool:
@@ -87,26 +92,15 @@ class VerifyStep(Step):
     def _decide(self, session: Session, logits: Tensor) -> None:
         device, law, n = logits.device, self._law, len(self._block)
         verdicts = verify(
-            law.target,
-            law.alpha,
+            law.law,
             logits.unsqueeze(0),
-            torch.tensor([self._block], device=device),
-            _candidates(self._request.block, device),
-            law.sampling,
+            to_drafts(self._request.block, law.crossing, device),
             law.seeds,
             torch.tensor([self._base], device=device),
             bonus=self._bonus,
+            log_probs=self._log_probs,
         )
-        host = torch.cat(
-            [
-                verdicts.accepted.double(),
-                verdicts.token.double(),
-                verdicts.trusted[0].double(),
-                verdicts.distance[0].double(),
-            ]
-        ).tolist()
-        accepted, token = int(host[0]), int(host[1])
-        trusted, distance = host[2 : 2 + n], host[2 + n :]
+        accepted, token, trusted, distance, log_probs = _to_host(verdicts, n)
         emitted = self._verdict.tokens
         for j in range(accepted):
             emitted.add(
@@ -122,6 +116,9 @@ class VerifyStep(Step):
             emitted.add(id=token, origin=pb.ORIGIN_RESAMPLED, distance=distance[accepted])
         elif token >= 0:
             emitted.add(id=token, origin=pb.ORIGIN_BONUS)
+        for out, row in zip(emitted, log_probs, strict=False):
+            known = [None if math.isnan(value) else value for value in row]
+            out.log_probs.CopyFrom(pb.TokenLogProbs(**dict(zip(_MODELS, known, strict=True))))
         self._verdict.accepted = accepted
         session.tokens.extend(t.id for t in emitted)
         session.slot.truncate(self._base + accepted)
@@ -131,46 +128,16 @@ class VerifyStep(Step):
         self._emit(self._verdict)
 
 
-def check_block(
-    block: Sequence[law_pb2.DraftedToken], law: SessionLaw, vocabulary_size: int
-) -> None:
-    """Refuses a block that can't have been drafted under the law.
-
-    Raises:
-        InvalidField: naming the token and what is wrong with it.
-    """
-    if len(block) > MAX_BLOCK:
-        raise InvalidField(("block", f"must have at most {MAX_BLOCK} tokens, got {len(block)}"))
-    check_tokens("block", [token.id for token in block], vocabulary_size)
-    for j, token in enumerate(block):
-        field, q = f"block[{j}].candidates", token.candidates
-        if not law.sends_candidates:
-            if q.ids:
-                raise InvalidField((field, "must be unset: the rule needs none at temperature 0"))
-            continue
-        check_tokens(f"{field}.ids", list(q.ids), vocabulary_size)
-        if not 1 <= len(q.ids) <= law.candidates or len(q.drops) != len(q.ids):
-            raise InvalidField(
-                (
-                    field,
-                    f"must have 1 to {law.candidates} ids and as many drops, "
-                    f"got {len(q.ids)} and {len(q.drops)}",
-                )
-            )
-        if len(set(q.ids)) != len(q.ids):
-            raise InvalidField((field, "ids must differ from each other"))
-        if token.id not in q.ids:
-            raise InvalidField((field, f"must hold the drafted token {token.id}"))
-        if max(q.drops) > MAX_DROP:
-            raise InvalidField((field, f"drops must be at most {MAX_DROP}, got {max(q.drops)}"))
-
-
-def _candidates(block: Sequence[law_pb2.DraftedToken], device: torch.device) -> Candidates:
-    """``q`` of a checked block, [1, n, K].  Without pairs it is the drafted token itself."""
-    ids = [list(token.candidates.ids) or [token.id] for token in block]
-    drops = [list(token.candidates.drops) or [0] for token in block]
-    width = max(map(len, ids))
-    return Candidates(
-        torch.tensor([[row + [0] * (width - len(row)) for row in ids]], device=device),
-        torch.tensor([[row + [-1] * (width - len(row)) for row in drops]], device=device),
-    )
+def _to_host(
+    verdicts: Verdicts, n: int
+) -> tuple[int, int, list[float], list[float | None], list[list[float]]]:
+    """One session's verdicts by one copy from the device; what can't be known is None."""
+    log_probs = verdicts.log_probs
+    parts = [verdicts.accepted, verdicts.token, verdicts.trusted[0], verdicts.distance[0]]
+    if log_probs is not None:
+        parts.append(log_probs[0].flatten())
+    host = torch.cat([part.double() for part in parts]).tolist()
+    distance = [None if math.isnan(d) else d for d in host[2 + n : 2 + 2 * n]]
+    rest = host[2 + 2 * n :]
+    rows = [rest[i : i + len(_MODELS)] for i in range(0, len(rest), len(_MODELS))]
+    return int(host[0]), int(host[1]), host[2 : 2 + n], distance, rows

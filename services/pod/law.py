@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from cascade.v1 import law_pb2 as pb
 from torch import Tensor, device
 
-from services.rules.acceptance import allows_bonus
 from services.rules.distribution import Sampling
+from services.rules.law import Crossing, Form, Law
 from services.rules.noise import seeds_tensor
-from services.rules.targets import TARGETS, Target
+from services.rules.registry import RULES
 from services.serving import law as laws
 
 
@@ -16,15 +16,14 @@ from services.serving import law as laws
 class SessionLaw:
     """What a session's tokens follow."""
 
-    sampling: Sampling
-    candidates: int
-    """K."""
-    alpha: float
-    target: Target
-    bonus: bool
-    """Whether a bonus token may follow a block that was accepted whole."""
-    sends_candidates: bool
-    """Whether the expert needs the drafter's ``q``.  At temperature 0 it is the token itself."""
+    law: Law
+    """In a mode without a rule for blocks: lossless."""
+    crossing: Crossing
+    """What the drafter sends beside each token's id."""
+    stops_at_deferral: bool
+    """Whether a drafted block ends at the first position that the drafter defers."""
+    verifies_blocks: bool
+    """Whether the expert is sent blocks.  In the sequence cascade only where that is exact."""
     seeds: Tensor
     """int64 [1]."""
 
@@ -34,18 +33,29 @@ class SessionLaw:
 
         Raises:
             InvalidField: a value that can't be.
-            NotServed: a law that this version does not serve.
         """
         laws.check(law)
-        sampling = Sampling(law.temperature, law.top_k, law.top_p)
-        rule = laws.rule_name(law.rule) if law.rule else "lossless"
-        drafts = law.mode in (pb.MODE_SPECULATIVE, pb.MODE_SPECULATIVE_CASCADE)
-        return cls(
-            sampling=sampling,
-            candidates=law.candidates,
+        blocks = law.mode in (pb.MODE_SPECULATIVE, pb.MODE_SPECULATIVE_CASCADE)
+        token_cascade = law.mode == pb.MODE_TOKEN_CASCADE
+        followed = Law(
+            rule=RULES[laws.rule_name(law.rule) if blocks or token_cascade else "lossless"],
             alpha=law.alpha,
-            target=TARGETS[rule],
-            bonus=allows_bonus(rule, sampling),
-            sends_candidates=drafts and law.temperature > 0,
+            sampling=Sampling(law.temperature, law.top_k, law.top_p),
+            candidates=law.candidates,
+            form=Form.GATE if law.form == pb.FORM_GATE else Form.RESIDUAL,
+            coupled=blocks and law.coupling == pb.COUPLING_GUMBEL,
+        )
+        if blocks:
+            crossing = followed.crossing
+        else:
+            crossing = Crossing(
+                log_prob=law.mode == pb.MODE_SEQUENCE_CASCADE, defer=token_cascade
+            )
+        greedy_sequence = law.mode == pb.MODE_SEQUENCE_CASCADE and law.temperature == 0
+        return cls(
+            law=followed,
+            crossing=crossing,
+            stops_at_deferral=token_cascade,
+            verifies_blocks=blocks or greedy_sequence,
             seeds=seeds_tensor([law.seed], where),
         )

@@ -11,7 +11,8 @@ from services.engine.model import ModelFacts
 from services.errors import CascadeError, InvalidField
 from services.pod.stream import check_length, check_position, check_tokens
 from services.pod.timing import to_proto
-from services.rules.sampling import confidence
+from services.rules.distribution import Sampling, Scaled
+from services.rules.unscaled import OfLogits
 
 MAX_CONTINUATION = 256
 MAX_CANDIDATES = 1024
@@ -24,7 +25,7 @@ class ScoreStep(Step):
         self,
         request: pb.ScoreStep,
         facts: ModelFacts,
-        temperature: float,
+        sampling: Sampling,
         emit: Callable[[pb.ScoredText | CascadeError], None],
     ) -> None:
         """Checks the request.
@@ -34,7 +35,7 @@ class ScoreStep(Step):
         """
         super().__init__()
         self._request = request
-        self._temperature = temperature
+        self._sampling = sampling
         self._context_length = facts.context_length
         self._emit = emit
         count = len(request.continuation)
@@ -73,30 +74,33 @@ class ScoreStep(Step):
 
     def take(self, session: Session, logits: Tensor) -> bool:
         """Scores each row."""
-        continuation = list(self._request.continuation)
+        request, continuation = self._request, list(self._request.continuation)
         session.tokens.extend(continuation)
-        ids = torch.tensor(continuation, device=logits.device)
-        measures = confidence(logits, ids)
-        log_probs = logits.log_softmax(-1)
-        top = log_probs.topk(min(self._request.candidates, logits.shape[-1]))
-        scored = pb.ScoredText(step_id=self._request.step_id)
-        normalizers = (
-            (log_probs / self._temperature).logsumexp(-1).tolist() if self._temperature else None
-        )
-        for row in range(len(continuation)):
-            position = scored.positions.add(
-                log_prob=float(measures.log_prob[row]),
-                top_log_prob=float(measures.top_log_prob[row]),
-                entropy=float(measures.entropy[row]),
-                ids=top.indices[row].tolist(),
-                log_probs=top.values[row].tolist(),
-            )
-            if normalizers:
-                position.log_normalizer = normalizers[row]
-            if self._request.also:
-                also = list(self._request.also[row].ids)
-                position.ids.extend(also)
-                position.log_probs.extend(log_probs[row, also].tolist())
+        x = torch.tensor(continuation, device=logits.device).unsqueeze(-1)
+        # The most likely tokens, then those asked for beside them.
+        ids = logits.topk(min(request.candidates, logits.shape[-1])).indices
+        if request.also:
+            width = max(len(entry.ids) for entry in request.also)
+            also = [[*entry.ids, *[0] * (width - len(entry.ids))] for entry in request.also]
+            ids = torch.cat([ids, torch.tensor(also, device=ids.device)], -1)
+        of_x, listed = OfLogits(logits, x), OfLogits(logits, ids)
+        scalars = [of_x.log_at, of_x.log_top, of_x.entropy]
+        if self._sampling.temperature:
+            unscaled = logits.double() - of_x.normalizer
+            scalars.append((unscaled / self._sampling.temperature).logsumexp(-1, keepdim=True))
+        scaled = Scaled.of(logits, self._sampling).at(ids).log()
+        columns = torch.cat([*scalars, ids.double(), listed.log_at, scaled], -1)
+        scored = pb.ScoredText(step_id=request.step_id)
+        # By one copy from the device; ids are exact in float64.
+        for j, (log_prob, top, entropy, *rest) in enumerate(columns.tolist()):
+            position = scored.positions.add(log_prob=log_prob, top_log_prob=top, entropy=entropy)
+            if self._sampling.temperature:
+                position.log_normalizer, *rest = rest
+            m = ids.shape[-1]
+            wanted = len(request.also[j].ids) - width + m if request.also else m
+            position.ids.extend(int(i) for i in rest[:wanted])
+            position.log_probs.extend(rest[m : m + wanted])
+            position.scaled_log_probs.extend(rest[2 * m : 2 * m + wanted])
         scored.timing.CopyFrom(to_proto(self.timing))
         self._emit(scored)
         return True

@@ -1,9 +1,9 @@
 """The one acceptance procedure for every rule (docs/rules.md, "One procedure").
 
 Vocabulary.  *accepted*: a drafted token that becomes part of the answer; *trusted*: an accepted
-token that the lossless procedure, with the same coin, would have rejected; *rejected*: the first
-drafted token that does not become part of the answer, which ends the round; *resampled*: the token
-in its place; *bonus*: the expert's token after a block that was accepted whole.
+token that only the rule keeps, see ``Verdicts``; *rejected*: the first drafted token that does not
+become part of the answer, which ends the round; *resampled*: the token in its place; *bonus*: the
+expert's token after a block that was accepted whole.
 """
 
 from dataclasses import dataclass
@@ -11,10 +11,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from services.rules.distribution import Candidates, Sampling, scaled
+from services.rules.distribution import Scaled
+from services.rules.drafts import Drafts
+from services.rules.evaluation import Evaluation, evaluate
+from services.rules.law import Form, Law
 from services.rules.noise import Purpose, keys, uniform
-from services.rules.sampling import gumbel_max
-from services.rules.targets import Target
+from services.rules.sampling import gumbel_max, sample
+from services.rules.target import Target
 
 
 @dataclass(frozen=True)
@@ -24,90 +27,139 @@ class Verdicts:
     accepted: Tensor
     """int64 [S]: number of accepted tokens, from the first on."""
     trusted: Tensor
-    """bool [S, n]: accepted only because the rule trusts the drafter."""
+    """bool [S, n]: kept only because the rule trusts the drafter.  In residual form: the lossless
+    procedure with the same coin would have rejected the token.  Coupled, and in gate form at
+    temperature 0: the expert's own token is another.  In gate form else: every kept token."""
     token: Tensor
     """int64 [S]: the resampled or bonus token; -1 where there is neither."""
     distance: Tensor
-    """floating [S, n]: TV(pi, p) at each position."""
-
-
-def allows_bonus(rule: str, sampling: Sampling) -> bool:
-    """Whether a token may follow a block that was accepted whole.
-
-    Only where the token does not depend on ``q`` at all, so that it is the one that drafting would
-    have led to (docs/rules.md, "The bonus token").
-    """
-    return rule == "lossless" and sampling.temperature == 0
-
-
-def residual(pi: Tensor, q: Tensor) -> Tensor:
-    """``max(0, pi - q)`` without its normaliser, [..., V].
-
-    Where rounding leaves it empty, ``pi`` itself.
-    """
-    rest = (pi - q).clamp_(min=0)
-    return torch.where(rest.sum(-1, keepdim=True) > 0, rest, pi)
+    """float64 [S, n]: TV(pi, p) at each position; NaN where it can't be known."""
+    log_probs: Tensor | None
+    """float64 [S, n + 1, 3], if asked for: of the emitted token at each position, under q, p and pi,
+    in nats; NaN where it can't be known."""
 
 
 def verify(
-    target: Target,
-    alpha: float,
+    law: Law,
     logits: Tensor,
-    block: Tensor,
-    candidates: Candidates,
-    sampling: Sampling,
+    drafts: Drafts,
     seeds: Tensor,
     positions: Tensor,
     *,
     bonus: bool,
+    log_probs: bool = False,
 ) -> Verdicts:
     """Accepts or rejects drafted tokens and replaces the first rejected one.
 
-    Accepts token x with probability ``min(1, pi(x) / q(x))``; in place of the first rejected one it
-    samples from ``norm(max(0, pi - q))``.  Then each emitted token follows ``pi`` exactly.
+    In residual form a token x is accepted with probability ``min(1, pi(x) / q(x))``, and in place of
+    the first rejected one comes a sample of ``norm(max(0, pi - q))``.  In gate form and coupled, a
+    token is accepted iff the rule keeps it or the expert's own, where it is known, is the same; in
+    place of the first rejected one comes the expert's own.  Each emitted token follows ``pi``.
 
     Args:
-        target: the rule's function to ``pi``.
-        alpha: the rule's leniency.
+        law: rule, form, coupling and sampling.
         logits: the expert's, floating [S, n + 1, V] with ``bonus``, else [S, n, V]; row j is the
             distribution of the block's token j.
-        block: int64 [S, n], the drafted tokens.
-        candidates: ``q`` of each drafted token, [S, n, K].
-        sampling: temperature, top-k and top-p.
+        drafts: the blocks, n at least 1.
         seeds: int64 [S].
         positions: int64 [S], index of the block's first token in prompt and answer.
-        bonus: whether the law allows one (``allows_bonus``).
+        bonus: whether a token follows a block that was accepted whole; only where the law allows it.
+        log_probs: whether to report log-probabilities.
     """
-    n = block.shape[1]
-    rows = logits[:, :n]
-    p = scaled(rows, sampling)
-    q = candidates.dense(rows.shape[-1], rows.dtype)
-    pi = target(None, rows.softmax(-1), q, p, alpha)
+    x = drafts.ids
+    n = x.shape[1]
+    here = positions.unsqueeze(1) + torch.arange(logits.shape[1], device=x.device)
+    rows = Scaled.of(logits, law.sampling)
+    p = rows[:, :n]
+    at = evaluate(law, logits[:, :n], p, drafts)
 
-    here = positions.unsqueeze(1) + torch.arange(n, device=block.device)
-    coin = uniform(keys(seeds.unsqueeze(1), here, Purpose.ACCEPT))
-    x = block.unsqueeze(-1)
-    pi_x, p_x, threshold = (
-        pi.gather(-1, x).squeeze(-1),
-        p.gather(-1, x).squeeze(-1),
-        coin * q.gather(-1, x).squeeze(-1),
-    )
-    accept = threshold < pi_x
+    # The expert's own tokens, where they take no noise or the drafter's.
+    own: Tensor | None = None
+    if rows.greedy or law.coupled:
+        own = sample(rows, keys(seeds.unsqueeze(1), here, Purpose.EXPERT))
+    if law.form is Form.RESIDUAL and not law.coupled:
+        coin = uniform(keys(seeds.unsqueeze(1), here[:, :n], Purpose.ACCEPT))
+        threshold = coin * at.of_x(at.q)
+        accept = threshold < at.of_x(at.target.at)
+        trusted = accept & (threshold >= at.of_x(at.p))
+    else:
+        same = torch.zeros_like(x, dtype=torch.bool) if own is None else own[:, :n] == x
+        accept = same if at.defer is None else same | ~at.of_x(at.defer)
+        trusted = accept & ~same
     accepted = accept.long().cumprod(1).sum(1)
 
-    # Only one row of each session is resampled: that of its first rejected token.
-    sessions = torch.arange(len(block), device=block.device)
-    row = accepted.clamp(max=n - 1)
-    weights = residual(pi[sessions, row], q[sessions, row])
-    if sampling.temperature == 0:  # the residual is one token: no noise is needed
-        token = weights.argmax(-1)
+    # Only one row of each session is replaced: that of its first rejected token.
+    row = torch.arange(len(x), device=x.device), accepted.clamp(max=n - 1)
+    if own is not None:
+        token = own[row]
+    elif law.form is Form.GATE:
+        token = sample(p[row], keys(seeds, here[row], Purpose.EXPERT))
     else:
-        token = gumbel_max(weights, keys(seeds, positions + row, Purpose.RESAMPLE))
-    whole = accepted == n
-    after = logits[:, n].argmax(-1) if bonus else torch.full_like(token, -1)
+        pi = Target(at.target.at[row], at.target.rest[row])
+        weights = log_residual(pi, at.ids[row], at.q[row], p[row])
+        token = gumbel_max(weights, keys(seeds, here[row], Purpose.RESAMPLE))
+    after = own[:, n] if bonus and own is not None else torch.full_like(token, -1)
+    token = torch.where(accepted == n, after, token)
+    distance = (at.target.at - at.p).clamp(min=0).sum(-1)
     return Verdicts(
         accepted=accepted,
-        trusted=accept & (threshold >= p_x),
-        token=torch.where(whole, after, token),
-        distance=(pi - p).clamp(min=0).sum(-1),
+        trusted=trusted,
+        token=token,
+        distance=torch.where(at.pi_known, distance, torch.nan),
+        log_probs=_log_probs(at, rows, x, accepted, token) if log_probs else None,
     )
+
+
+def log_residual(pi: Target, ids: Tensor, q: Tensor, p: Scaled) -> Tensor:
+    """``log max(0, pi - q)`` without its normaliser, of one position of each session.
+
+    Where rounding leaves nothing of it, ``log pi``.
+
+    Args:
+        pi: the target, on the listed tokens [S, m].
+        ids: the listed tokens, int64 [S, m].
+        q: float64 [S, m].
+        p: [S, V], above temperature 0.
+
+    Returns:
+        float64 [S, V].
+    """
+    weights = p.logits.double() - p.normalizer + pi.rest.log()
+    repeats = ids == ids[:, :1]
+    repeats[:, 0] = False
+
+    def put(values: Tensor) -> None:
+        values = torch.where(repeats, -torch.inf, values.log())
+        weights.scatter_reduce_(-1, ids, values, "amax", include_self=False)
+
+    excess = (pi.at - q).clamp(min=0)
+    put(excess)
+    empty = weights.amax(-1, keepdim=True) == -torch.inf
+    put(torch.where(empty, pi.at, excess))
+    return weights
+
+
+def _log_probs(at: Evaluation, rows: Scaled, x: Tensor, accepted: Tensor, token: Tensor) -> Tensor:
+    """Log-probabilities of the emitted tokens under q, p and pi: float64 [S, n + 1, 3].
+
+    Args:
+        at: the law at the n positions.
+        rows: p, [S, n, V] or, with a bonus, [S, n + 1, V].
+        x: the drafted tokens, int64 [S, n].
+        accepted: int64 [S].
+        token: the one behind the accepted ones, int64 [S]; -1 where there is none.
+    """
+    n, there = x.shape[1], rows.logits.shape[1]
+    emitted = torch.cat([x, token.unsqueeze(1)], 1)
+    emitted = emitted.scatter(1, accepted.unsqueeze(1), token.unsqueeze(1)).clamp(min=0)
+    p = torch.full(emitted.shape, torch.nan, dtype=torch.float64, device=x.device)
+    p[:, :there] = rows.at(emitted[:, :there].unsqueeze(-1)).squeeze(-1)
+    match = at.ids == emitted[:, :n].unsqueeze(-1)
+    # A repeated entry has no q, and no more of pi than the first: the maximum is the first's.
+    q_of, pi_of = (torch.where(match, values, 0.0).amax(-1) for values in (at.q, at.target.at))
+    pi_of = torch.where(match.any(-1), pi_of, at.target.rest.squeeze(-1) * p[:, :n])
+    result = torch.stack([torch.full_like(p, torch.nan), p, p], -1)  # a bonus: pi is p
+    if at.q_known:
+        result[:, :n, 0] = q_of
+    result[:, :n, 2] = torch.where(at.pi_known, pi_of, torch.nan)
+    return result.log()

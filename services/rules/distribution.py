@@ -7,6 +7,8 @@ with what crossed the wire is exact (docs/rules.md, "What crosses the network").
 """
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -53,52 +55,92 @@ class Candidates:
         return q.scatter_add_(-1, self.ids, self.probabilities().to(dtype))
 
 
+@dataclass(frozen=True)
+class Scaled:
+    """Scaled distributions [..., V], spelled out only where they are asked for."""
+
+    logits: Tensor
+    """Floating [..., V]; above temperature 0 scaled, -inf where top-k or top-p cut."""
+    greedy: bool
+    """Whether the most likely token has all the mass."""
+
+    @classmethod
+    def of(cls, logits: Tensor, sampling: Sampling) -> "Scaled":
+        """Scales a model's logits, floating [..., V]."""
+        greedy = sampling.temperature == 0
+        return cls(logits if greedy else _truncated(logits, sampling), greedy)
+
+    def __getitem__(self, index: Any) -> "Scaled":
+        """Some of the distributions."""
+        return Scaled(self.logits[index], self.greedy)
+
+    @cached_property
+    def favourite(self) -> Tensor:
+        """The most likely token: int64 [...]."""
+        return self.logits.argmax(-1)
+
+    @cached_property
+    def normalizer(self) -> Tensor:
+        """Above temperature 0: ``log sum exp`` of the scaled logits, float64 [..., 1]."""
+        return self.logits.logsumexp(-1, keepdim=True).double()
+
+    def at(self, ids: Tensor) -> Tensor:
+        """Probabilities of some tokens: int64 [..., m] to float64 [..., m]."""
+        if self.greedy:
+            return (ids == self.favourite.unsqueeze(-1)).double()
+        return (self.logits.gather(-1, ids).double() - self.normalizer).exp()
+
+    def dense(self) -> Tensor:
+        """Probabilities of all tokens, [..., V], of the logits' dtype."""
+        if self.greedy:
+            return one_hot(self.logits)
+        return self.logits.softmax(-1)
+
+
 def one_hot(logits: Tensor) -> Tensor:
     """The greedy distribution: 1 at the argmax.  [..., V] to [..., V]."""
     return torch.zeros_like(logits).scatter_(-1, logits.argmax(-1, keepdim=True), 1.0)
 
 
 def scaled(logits: Tensor, sampling: Sampling) -> Tensor:
-    """The scaled distribution.
+    """The scaled distribution, spelled out: floating [..., V] to probabilities [..., V]."""
+    return Scaled.of(logits, sampling).dense()
 
-    Args:
-        logits: floating [..., V].
-        sampling: temperature, top-k and top-p.
 
-    Returns:
-        Probabilities of the same dtype and shape.
-    """
-    if sampling.temperature == 0:
-        return one_hot(logits)
-    logits = logits / sampling.temperature
+def _truncated(logits: Tensor, sampling: Sampling) -> Tensor:
+    """Scaled logits [..., V], -inf where top-k, then top-p over what top-k left, cut."""
+    if sampling.temperature != 1:
+        logits = logits / sampling.temperature
     size = logits.shape[-1]
     if 0 < sampling.top_k < size:
         top, ids = logits.topk(sampling.top_k)
-        kept = _nucleus(top.softmax(-1), sampling.top_p)
-        return torch.zeros_like(logits).scatter_(-1, ids, kept)
-    if sampling.top_p >= 1:
-        return logits.softmax(-1)
-    # A full sort of a large vocabulary is slow, and seldom needed to find the nucleus.
-    total = logits.logsumexp(-1, keepdim=True)
-    for look in (_NUCLEUS_FIRST_LOOK, size):
-        top, ids = logits.topk(min(look, size))
-        mass = (top - total).exp()
-        if look >= size or bool((mass.sum(-1) >= sampling.top_p).all()):
-            break
-    return torch.zeros_like(logits).scatter_(-1, ids, _nucleus(mass, sampling.top_p))
+        mass = top.softmax(-1)
+    elif sampling.top_p < 1:
+        top, ids, mass = _nucleus_part(logits, sampling.top_p)
+    else:
+        return logits
+    if sampling.top_p < 1:
+        keep = mass.cumsum(-1) - mass < sampling.top_p
+        keep[..., 0] = True  # the smallest leading set with top_p of the mass is never empty
+        top = torch.where(keep, top, -torch.inf)
+    return torch.full_like(logits, -torch.inf).scatter_(-1, ids, top)
 
 
-def _nucleus(mass: Tensor, top_p: float) -> Tensor:
-    """The smallest leading set with at least ``top_p`` of the mass, renormalised.
+def _nucleus_part(logits: Tensor, top_p: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The most likely tokens with ``top_p`` of the mass, and more: logits, ids, mass [..., m].
 
-    ``mass`` [..., m] is sorted, most likely first; the first is always kept.
+    A full sort of a large vocabulary is slow on the CPU, and seldom needed to find them.  On CUDA it
+    is fast, and asking whether it is needed would wait for the device.
     """
-    if top_p < 1:
-        before = mass.cumsum(-1) - mass
-        keep = before < top_p
-        keep[..., 0] = True
-        mass = torch.where(keep, mass, 0.0)
-    return mass / mass.sum(-1, keepdim=True)
+    size = logits.shape[-1]
+    total = logits.logsumexp(-1, keepdim=True)
+    if logits.device.type == "cpu" and size > _NUCLEUS_FIRST_LOOK:
+        top, ids = logits.topk(_NUCLEUS_FIRST_LOOK)
+        mass = (top - total).exp()
+        if bool((mass.sum(-1) >= top_p).all()):
+            return top, ids, mass
+    top, ids = logits.sort(-1, descending=True)
+    return top, ids, (top - total).exp()
 
 
 def candidates(logits: Tensor, sampling: Sampling, k: int) -> Candidates:

@@ -16,9 +16,9 @@ class Purpose(IntEnum):
     """What a random number is for.  Numbers for different purposes are independent."""
 
     EXPERT = 1
-    """Gumbel noise of the expert's own token."""
+    """Gumbel noise of the expert's own token; coupled, of the drafted one, too."""
     DRAFT = 2
-    """Gumbel noise of the drafted token."""
+    """Gumbel noise of the drafted token, unless it is coupled."""
     ACCEPT = 3
     """The coin that a drafted token is accepted with."""
     RESAMPLE = 4
@@ -35,16 +35,21 @@ _MIX_1 = _signed(0xBF58476D1CE4E5B9)
 _MIX_2 = _signed(0x94D049BB133111EB)
 
 
-def _shift_right(x: Tensor, bits: int) -> Tensor:
+def _shift_right(x: Tensor, bits: int, out: Tensor | None = None) -> Tensor:
     """Logical shift: torch's own keeps the sign."""
-    return (x >> bits) & ((1 << (64 - bits)) - 1)
+    return torch.bitwise_right_shift(x, bits, out=out).bitwise_and_((1 << (64 - bits)) - 1)
 
 
-def _mix(x: Tensor) -> Tensor:
-    """SplitMix64's finaliser, a bijection of int64 (arithmetic wraps around)."""
-    x = (x ^ _shift_right(x, 30)) * _MIX_1
-    x = (x ^ _shift_right(x, 27)) * _MIX_2
-    return x ^ _shift_right(x, 31)
+def _mix_(x: Tensor) -> Tensor:
+    """SplitMix64's finaliser, a bijection of int64 (arithmetic wraps around).  In place.
+
+    On rows of a whole vocabulary fresh memory for each operation would cost more than the
+    arithmetic.
+    """
+    scratch = torch.empty_like(x)
+    x.bitwise_xor_(_shift_right(x, 30, scratch)).mul_(_MIX_1)
+    x.bitwise_xor_(_shift_right(x, 27, scratch)).mul_(_MIX_2)
+    return x.bitwise_xor_(_shift_right(x, 31, scratch))
 
 
 def seeds_tensor(seeds: list[int], device: torch.device | None = None) -> Tensor:
@@ -63,25 +68,25 @@ def keys(seeds: Tensor, positions: Tensor, purpose: Purpose) -> Tensor:
     Returns:
         int64 of the broadcast shape.
     """
-    key = _mix(seeds + _WEYL)
-    key = _mix(key + (positions + 1) * _WEYL)
-    return _mix(key + _signed(int(purpose) * 0x9E3779B97F4A7C15 % 2**64))
+    key = _mix_(seeds + _WEYL)
+    key = _mix_(key + (positions + 1) * _WEYL)
+    return _mix_(key + _signed(int(purpose) * 0x9E3779B97F4A7C15 % 2**64))
 
 
 def _unit(bits: Tensor) -> Tensor:
     """float64 in the open interval (0, 1) from the upper 52 bits."""
     # Not 53: a double has no room for the half beside so many bits, and the largest would become 1.
-    return (_shift_right(bits, 12).double() + 0.5) * 2.0**-52
+    return _shift_right(bits, 12).double().add_(0.5).mul_(2.0**-52)
 
 
 def uniform(key: Tensor) -> Tensor:
     """One number in (0, 1) for each key: float64 of the keys' shape."""
-    return _unit(_mix(key + _WEYL))
+    return _unit(_mix_(key + _WEYL))
 
 
 @functools.lru_cache(maxsize=8)
 def _vocabulary(size: int, device: torch.device) -> Tensor:
-    return _mix(torch.arange(1, size + 1, dtype=torch.int64, device=device) * _WEYL)
+    return _mix_(torch.arange(1, size + 1, dtype=torch.int64, device=device) * _WEYL)
 
 
 def gumbel(key: Tensor, size: int) -> Tensor:
@@ -94,7 +99,7 @@ def gumbel(key: Tensor, size: int) -> Tensor:
     Returns:
         float64 [..., V].
     """
-    return _gumbel(key.unsqueeze(-1) + _vocabulary(size, key.device))
+    return _gumbel_(key.unsqueeze(-1) + _vocabulary(size, key.device))
 
 
 def gumbel_at(key: Tensor, ids: Tensor) -> Tensor:
@@ -107,8 +112,8 @@ def gumbel_at(key: Tensor, ids: Tensor) -> Tensor:
     Returns:
         float64 [..., K].
     """
-    return _gumbel(key.unsqueeze(-1) + _mix((ids + 1) * _WEYL))
+    return _gumbel_(key.unsqueeze(-1) + _mix_((ids + 1) * _WEYL))
 
 
-def _gumbel(counters: Tensor) -> Tensor:
-    return _unit(_mix(counters)).log_().neg_().log_().neg_()
+def _gumbel_(counters: Tensor) -> Tensor:
+    return _unit(_mix_(counters)).log_().neg_().log_().neg_()

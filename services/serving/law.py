@@ -1,4 +1,4 @@
-"""The law of an answer: its defaults, its ranges, and what this version serves.
+"""The law of an answer: its defaults, its ranges, and which of its parts go together.
 
 The router fills in a request's law with it; the drafter and the expert check what they are sent.
 """
@@ -7,7 +7,7 @@ import math
 
 from cascade.v1 import law_pb2 as pb
 
-from services.errors import InvalidField, NotServed
+from services.errors import InvalidField
 
 MAX_CANDIDATES = 1024
 MIN_TEMPERATURE = 1e-3
@@ -29,16 +29,34 @@ _ALPHA_RANGES: dict[int, tuple[float, float]] = {
     pb.RULE_TOKEN_V3: (0.0, 1.0),
 }
 
-_SPECULATIVE_CASCADE_RULES = {
+_POSITION_RULES = {
     pb.RULE_CHOW,
     pb.RULE_CHOW_LOG,
     pb.RULE_DIFF,
     pb.RULE_OPT,
-    pb.RULE_TOKEN_V1,
-    pb.RULE_TOKEN_V2,
-    pb.RULE_TOKEN_V3,
     pb.RULE_BILD,
-    pb.RULE_ENSEMBLE,
+}
+"""Rules that decide once for a position."""
+
+_DEFERRAL_RULES = _POSITION_RULES | {pb.RULE_TOKEN_V1, pb.RULE_TOKEN_V2, pb.RULE_TOKEN_V3}
+
+_COUPLED_RULES: dict[int, set[pb.Rule.ValueType]] = {
+    pb.MODE_SPECULATIVE: {pb.RULE_LOSSLESS},
+    pb.MODE_SPECULATIVE_CASCADE: _POSITION_RULES,
+}
+
+# Starting points, not recommendations: what an alpha is worth depends on both models and the
+# prompts, and `cascade calibrate` measures it.
+_DEFAULT_ALPHAS: dict[int, float] = {
+    pb.RULE_LOSSY: 0.3,
+    pb.RULE_BILD: 1.0,
+    pb.RULE_ENSEMBLE: 0.5,
+    pb.RULE_CHOW: 0.3,
+    pb.RULE_CHOW_LOG: 1.0,
+    pb.RULE_DIFF: 0.1,
+    pb.RULE_OPT: 0.3,
+    pb.RULE_TOKEN_V1: 0.3,
+    pb.RULE_TOKEN_V2: 0.3,
 }
 
 # The first is the mode's default.
@@ -50,18 +68,9 @@ _MODE_RULES: dict[int, tuple[int, ...]] = {
     pb.MODE_SPECULATIVE: (pb.RULE_LOSSLESS, pb.RULE_LOSSY),
     pb.MODE_SPECULATIVE_CASCADE: (
         pb.RULE_TOKEN_V3,
-        *sorted(_SPECULATIVE_CASCADE_RULES - {pb.RULE_TOKEN_V3}),
+        *sorted((_DEFERRAL_RULES | {pb.RULE_ENSEMBLE}) - {pb.RULE_TOKEN_V3}),
     ),
 }
-
-_SERVED_MODES = {
-    pb.MODE_DRAFTER,
-    pb.MODE_EXPERT,
-    pb.MODE_SPECULATIVE,
-    pb.MODE_SPECULATIVE_CASCADE,
-}
-_SERVED_RULES = {pb.RULE_UNSPECIFIED, pb.RULE_LOSSLESS, pb.RULE_TOKEN_V3}
-
 
 def mode_name(mode: int) -> str:
     """``speculative_cascade`` for ``MODE_SPECULATIVE_CASCADE``."""
@@ -74,10 +83,10 @@ def rule_name(rule: int) -> str:
 
 
 def default_alpha(rule: int, temperature: float) -> float:
-    """The alpha of a request that names none.  0 where the rule has none or has to be given one."""
+    """The alpha of a request that names none.  0 where the rule has none."""
     if rule == pb.RULE_TOKEN_V3:
         return 0.5 if temperature == 0 else 0.8
-    return 0.0
+    return _DEFAULT_ALPHAS.get(rule, 0.0)
 
 
 def may_change_expert_law(law: pb.Law) -> bool:
@@ -129,6 +138,7 @@ def violations(law: pb.Law) -> list[tuple[str, str]]:
             "rule",
             f"mode {mode_name(law.mode)} takes {allowed}, got {rule_name(law.rule)}",
         )
+    found.extend(_combination_violations(law))
     low, high = _ALPHA_RANGES.get(law.rule, (-math.inf, math.inf))
     range_text = "[0, 1)" if law.rule == pb.RULE_LOSSY else f"[{low:g}, {high:g}]"
     check(
@@ -149,7 +159,13 @@ def violations(law: pb.Law) -> list[tuple[str, str]]:
         f"must be 0 or in [{MIN_TEMPERATURE:g}, {MAX_TEMPERATURE:g}], got {law.temperature:g}",
     )
     check(0 < law.top_p <= 1, "top_p", f"must be in (0, 1], got {law.top_p:g}")
-    if law.confidence_statistic == pb.CONFIDENCE_STATISTIC_QUANTILE:
+    if law.confidence_statistic != pb.CONFIDENCE_STATISTIC_QUANTILE:
+        check(
+            law.confidence_quantile == 0,
+            "confidence_quantile",
+            f"needs confidence_statistic QUANTILE, got {law.confidence_quantile:g}",
+        )
+    else:
         check(
             0 < law.confidence_quantile < 1,
             "confidence_quantile",
@@ -158,20 +174,41 @@ def violations(law: pb.Law) -> list[tuple[str, str]]:
     return found
 
 
+def _combination_violations(law: pb.Law) -> list[tuple[str, str]]:
+    """Form and coupling that the mode and the rule do not have."""
+    found: list[tuple[str, str]] = []
+    gate, coupled = law.form == pb.FORM_GATE, law.coupling == pb.COUPLING_GUMBEL
+    if gate and (law.mode != pb.MODE_SPECULATIVE_CASCADE or law.rule not in _DEFERRAL_RULES):
+        rules = ", ".join(rule_name(r) for r in sorted(_DEFERRAL_RULES))
+        found.append(
+            ("form", f"gate takes mode speculative_cascade and one of the rules {rules}{_got(law)}")
+        )
+    if coupled and law.rule not in _COUPLED_RULES.get(law.mode, set()):
+        rules = ", ".join(rule_name(r) for r in sorted(_POSITION_RULES))
+        found.append(
+            (
+                "coupling",
+                "gumbel takes mode speculative and rule lossless, or mode speculative_cascade and "
+                f"one of the rules {rules}{_got(law)}",
+            )
+        )
+    if gate and coupled:
+        found.append(("form", "must be residual with coupling gumbel, got gate"))
+    return found
+
+
+def _got(law: pb.Law) -> str:
+    """A law's mode and rule, as far as they have names."""
+    mode = mode_name(law.mode) if law.mode in pb.Mode.values() else law.mode
+    rule = rule_name(law.rule) if law.rule in pb.Rule.values() else law.rule
+    return f", got mode {mode} and rule {rule}"
+
+
 def check(law: pb.Law) -> None:
-    """Refuses a law that can't be, and one that this version does not serve.
+    """Refuses a law that can't be.
 
     Raises:
         InvalidField: naming every field that is wrong.
-        NotServed: naming the mode, rule, form or coupling.
     """
     if found := violations(law):
         raise InvalidField(*found)
-    if law.mode not in _SERVED_MODES:
-        raise NotServed(f"mode {mode_name(law.mode)} is not served yet")
-    if law.rule not in _SERVED_RULES:
-        raise NotServed(f"rule {rule_name(law.rule)} is not served yet")
-    if law.form == pb.FORM_GATE:
-        raise NotServed("form gate is not served yet")
-    if law.coupling == pb.COUPLING_GUMBEL:
-        raise NotServed("coupling gumbel is not served yet")

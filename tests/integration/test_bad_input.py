@@ -14,6 +14,7 @@ from grpc_status import rpc_status
 from tests.client import Client, connected
 from tests.services import Services
 
+GATE, GUMBEL = law_pb2.FORM_GATE, law_pb2.COUPLING_GUMBEL
 CHAT = pb.Chat(messages=[pb.ChatMessage(role="user", content="hi")])
 
 BAD: dict[str, tuple[dict[str, Any], str, str]] = {
@@ -46,19 +47,39 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "long stop": ({"stop_strings": ["a" * 257]}, "stop_strings[0]", "257"),
     "stop id outside": ({"stop_token_ids": [999]}, "stop_token_ids[0]", "999"),
     "early stop": ({"early_stop": 2.0}, "early_stop", "[0, 1]"),
+    "alpha of lossy": (
+        {"mode": law_pb2.MODE_SPECULATIVE, "rule": law_pb2.RULE_LOSSY, "alpha": 1.0},
+        "alpha",
+        "[0, 1)",
+    ),
+    "gate without a deferral": ({"rule": law_pb2.RULE_ENSEMBLE, "form": GATE}, "form", "ensemble"),
+    "gate in a mode without a rule": (
+        {"mode": law_pb2.MODE_DRAFTER, "form": GATE},
+        "form",
+        "got mode drafter",
+    ),
+    "coupled token rule": ({"coupling": GUMBEL}, "coupling", "token_v3"),
+    "coupled lossy": (
+        {"mode": law_pb2.MODE_SPECULATIVE, "rule": law_pb2.RULE_LOSSY, "coupling": GUMBEL},
+        "coupling",
+        "got mode speculative and rule lossy",
+    ),
+    "gate and coupled": (
+        {"rule": law_pb2.RULE_CHOW, "form": GATE, "coupling": GUMBEL},
+        "form",
+        "residual with coupling gumbel",
+    ),
+    "quantile 1": (
+        {
+            "mode": law_pb2.MODE_SEQUENCE_CASCADE,
+            "confidence_statistic": law_pb2.CONFIDENCE_STATISTIC_QUANTILE,
+            "confidence_quantile": 1.0,
+        },
+        "confidence_quantile",
+        "(0, 1)",
+    ),
+    "quantile of a mean": ({"confidence_quantile": 0.5}, "confidence_quantile", "0.5"),
 }
-
-NOT_SERVED: dict[str, dict[str, Any]] = {
-    "sequence cascade": {"mode": law_pb2.MODE_SEQUENCE_CASCADE},
-    "token cascade": {"mode": law_pb2.MODE_TOKEN_CASCADE},
-    "opt": {"mode": law_pb2.MODE_SPECULATIVE_CASCADE, "rule": law_pb2.RULE_OPT},
-    "lossy": {"mode": law_pb2.MODE_SPECULATIVE, "rule": law_pb2.RULE_LOSSY},
-    "gate": {"form": law_pb2.FORM_GATE},
-    "coupled": {"coupling": law_pb2.COUPLING_GUMBEL},
-    "log-probabilities": {"log_probs": True},
-    "on loss": {"on_expert_loss": pb.ON_LOSS_CONTINUE},
-}
-
 
 @pytest.fixture
 async def client(tiny_services: Services) -> AsyncIterator[Client]:
@@ -93,9 +114,9 @@ async def test_every_bad_field_is_named_at_once(client: Client) -> None:
         assert field in (error.details() or "")
 
 
-@pytest.mark.parametrize("case", NOT_SERVED)
-async def test_what_is_not_served_says_so(client: Client, case: str) -> None:
-    error = await refusal(client, NOT_SERVED[case])
+@pytest.mark.parametrize("field", ["on_expert_loss", "on_drafter_loss"])
+async def test_what_is_not_served_says_so(client: Client, field: str) -> None:
+    error = await refusal(client, {field: pb.ON_LOSS_CONTINUE})
     assert error.code() == grpc.StatusCode.UNIMPLEMENTED
     assert "not served yet" in (error.details() or "")
 

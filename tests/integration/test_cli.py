@@ -104,9 +104,37 @@ def test_mistakes_name_their_field(cascade: Cascade) -> None:
     assert (found.status, found.out, len(found.err.splitlines())) == (1, "", 1)
     assert "temperature: must be 0 or in [0.001, 100], got -1" in found.err
     assert "top_p: must be in (0, 1], got 0" in found.err
-    unserved = cascade("generate", PROMPT, "--mode", "token_cascade")
-    assert (unserved.status, len(unserved.err.splitlines())) == (1, 1)
-    assert "not served yet" in unserved.err
+    coupled = cascade("generate", PROMPT, "--coupling", "gumbel")
+    assert (coupled.status, len(coupled.err.splitlines())) == (1, 1)
+    assert "coupling: gumbel takes mode speculative and rule lossless" in coupled.err
+
+
+def test_every_mode_rule_and_form_has_its_options(cascade: Cascade) -> None:
+    common = ["--temperature", "1", "--seed", "5", "--max-tokens", "12", "--json"]
+    cases: list[tuple[list[str], dict[str, object]]] = [
+        (["--mode", "token_cascade", "--rule", "chow_log"], {"rule": "chow_log"}),
+        (["--mode", "sequence_cascade", "--confidence-quantile", "0.1"], {"rule": "chow"}),
+        (["--rule", "token_v2", "--form", "gate"], {"form": "gate"}),
+        (["--mode", "speculative", "--coupling", "gumbel"], {"coupling": "gumbel"}),
+        (["--rule", "opt", "--candidates", "7"], {"candidates": 7, "alpha": 0.3}),
+    ]
+    answers = []
+    for options, expected in cases:
+        values = json.loads(cascade("generate", PROMPT, *options, *common).out)
+        assert {name: values["law"][name] for name in expected} == expected
+        answers.append(values)
+    alone = json.loads(cascade("generate", PROMPT, "--mode", "expert", *common).out)
+    assert answers[3]["token_ids"] == alone["token_ids"], "coupled lossless is the expert"
+
+
+def test_log_probabilities_in_json(cascade: Cascade) -> None:
+    options = ["--temperature", "1", "--seed", "2", "--max-tokens", "20", "--log-probs", "--json"]
+    values = json.loads(cascade("generate", PROMPT, *options).out)
+    assert len(values["log_probs"]) == len(values["token_ids"])
+    for origin, by_model in zip(values["origins"], values["log_probs"], strict=True):
+        assert set(by_model) == {"drafter", "expert", "target"}
+        assert all(v == "-Infinity" or v <= 0 for v in by_model.values())
+        assert by_model["drafter"] != "-Infinity" or origin == "resampled"
 
 
 def test_ctrl_c_frees_the_slots(cascade: Cascade) -> None:

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from services.rules import acceptance
-from services.rules.distribution import Candidates
+from services.rules.law import Law
 from services.rules.noise import seeds_tensor
 from services.rules.sampling import sample_draft, sample_expert
-from services.rules.targets import TARGETS
-from tests.laws.enumeration import Law
+from services.rules.unscaled import OfLogits
+from tests.laws.crossing import cross, stack
 from tests.laws.tables import Tables
 
 CHUNK = 20_000
@@ -45,21 +45,29 @@ def draw_answers(
         who = (length == depth).nonzero().squeeze(-1)
         n = min(block, tables.depth - depth)
         positions = torch.full_like(who, PROMPT_LENGTH + depth)
-        rows, drafts = [prefix[who]], []
+        rows, drafts, drafter = [prefix[who]], [], []
         for j in range(n):
-            logits = tables.drafter[depth + j][rows[-1]]
-            drafts.append(sample_draft(logits, law.sampling, law.k, seeds[who], positions + j))
+            drafter.append(tables.drafter[depth + j][rows[-1]])
+            drafts.append(
+                sample_draft(
+                    drafter[-1],
+                    law.sampling,
+                    law.candidates,
+                    seeds[who],
+                    positions + j,
+                    law.draft_purpose,
+                )
+            )
             rows.append(rows[-1] * tables.size + drafts[-1].ids)
         verdicts = acceptance.verify(
-            TARGETS[law.rule],
-            law.alpha,
+            law,
             torch.stack([tables.expert[depth + j][rows[j]] for j in range(n)], dim=1),
-            torch.stack([draft.ids for draft in drafts], dim=1),
-            Candidates(
-                torch.stack([draft.candidates.ids for draft in drafts], dim=1),
-                torch.stack([draft.candidates.drops for draft in drafts], dim=1),
+            cross(
+                law,
+                torch.stack(drafter, dim=1),
+                torch.stack([draft.ids for draft in drafts], dim=1),
+                stack([draft.candidates for draft in drafts]),
             ),
-            law.sampling,
             seeds[who],
             positions,
             bonus=False,
@@ -90,6 +98,39 @@ def draw_drafter(tables: Tables, law: Law, seeds: Tensor) -> Cells:
     prefix = torch.zeros_like(seeds)
     for depth, logits in enumerate(tables.drafter):
         positions = torch.full_like(seeds, PROMPT_LENGTH + depth)
-        token = sample_draft(logits[prefix], law.sampling, law.k, seeds, positions).ids
+        token = sample_draft(logits[prefix], law.sampling, law.candidates, seeds, positions).ids
         prefix = prefix * tables.size + token
     return prefix
+
+
+def draw_token_cascade(tables: Tables, law: Law, seeds: Tensor) -> Cells:
+    """Answers of the drafter, the expert's own token where the rule defers."""
+    prefix = torch.zeros_like(seeds)
+    for depth, (drafter, expert) in enumerate(zip(tables.drafter, tables.expert, strict=True)):
+        positions = torch.full_like(seeds, PROMPT_LENGTH + depth)
+        logits = drafter[prefix]
+        x = sample_draft(logits, law.sampling, law.candidates, seeds, positions).ids
+        y = sample_expert(expert[prefix], law.sampling, seeds, positions)
+        defer = law.drafter_defers(OfLogits(logits, x.unsqueeze(-1))).squeeze(-1)
+        prefix = prefix * tables.size + torch.where(defer, y, x)
+    return prefix
+
+
+def draw_bonus(tables: Tables, law: Law, seeds: Tensor) -> Cells:
+    """Two tokens of the coupled lossless law, the second a bonus where the first was accepted."""
+    positions = torch.full_like(seeds, PROMPT_LENGTH)
+    drafter = tables.drafter[0].expand(len(seeds), -1)
+    drafted = sample_draft(
+        drafter, law.sampling, law.candidates, seeds, positions, law.draft_purpose
+    )
+    logits = torch.stack(
+        [tables.expert[0].expand(len(seeds), -1), tables.expert[1][drafted.ids]], dim=1
+    )
+    drafts = cross(
+        law, drafter.unsqueeze(1), drafted.ids.unsqueeze(1), stack([drafted.candidates])
+    )
+    verdicts = acceptance.verify(law, logits, drafts, seeds, positions, bonus=True)
+    accepted = verdicts.accepted == 1
+    first = torch.where(accepted, drafted.ids, verdicts.token)
+    second = sample_expert(tables.expert[1][first], law.sampling, seeds, positions + 1)
+    return first * tables.size + torch.where(accepted, verdicts.token, second)

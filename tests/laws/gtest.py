@@ -1,7 +1,7 @@
 """G-tests of counts against a known law.
 
-A test alarms where its p-value is below ``ALARM``, 1e-8.  Fewer than 50 of them run in all, so
-that together they alarm falsely with a chance below 5e-7.  Cells expected below ``LEAST`` are
+A test alarms where its p-value is below ``ALARM``, 1e-9.  Fewer than 800 of them run in all, so
+that together they alarm falsely with a chance below 1e-6.  Cells expected below ``LEAST`` are
 pooled, and the statistic is divided by Williams' correction: then the chi-squared tail is close to
 the true one also so far out.  Seeds are fixed: what passes once always passes.
 """
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import chi2
 
-ALARM = 1e-8
+ALARM = 1e-9
 LEAST = 25.0
 
 Array = npt.NDArray[np.float64]

@@ -131,7 +131,10 @@ class Pair:
         self._at_drafter, self._at_expert = Session(self._drafter), Session(self._expert)
 
     def answer(self, prompt: list[int], max_tokens: int, block: int) -> list[int]:
-        """The answer's ids, an end token included, by rounds of ``block`` tokens."""
+        """The answer's ids, an end token included, by rounds of ``block`` tokens.
+
+        Not in MODE_SEQUENCE_CASCADE, which is the router's to carry out.
+        """
         tokens = TokenSequence(prompt)
         end = len(prompt) + max_tokens
         while len(tokens) < end:
@@ -141,6 +144,12 @@ class Pair:
                     ids = [token.id for token in self._draft(tokens, n)]
                 case law_pb2.MODE_EXPERT:
                     ids = self._decode(tokens, n)
+                case law_pb2.MODE_TOKEN_CASCADE:
+                    block = self._draft(tokens, n)
+                    ids = [token.id for token in block if not token.defer]
+                    assert not any(token.defer for token in block[:-1]), "drafted on"
+                    if block[-1].defer:
+                        ids += self._decode(TokenSequence([*tokens.ids, *ids]), 1)
                 case _:
                     ids = self._verify(tokens, self._draft(tokens, n))
             tokens.extend(ids[: end - len(tokens)])

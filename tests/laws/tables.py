@@ -15,7 +15,7 @@ class Tables:
     """
 
     drafter: list[Tensor]
-    """Table d: floating [V ** d, V]."""
+    """Table d: floating [V ** d, V]; of several pairs at once, [pairs, V ** d, V]."""
     expert: list[Tensor]
 
     @property
@@ -55,6 +55,9 @@ def random_tables(
         pair = [shared * common + (1 - shared) * gauss(d) for _ in range(2)]
         if awkward:
             pair = [_awkward(logits, generator) for logits in pair]
+            # The drafter's favourite is one token: which of several a rule looks at is not defined.
+            favourite = pair[0].argmax(-1, keepdim=True)
+            pair[0].scatter_add_(-1, favourite, torch.full_like(pair[0][:, :1], 0.25))
             same = torch.rand(len(common), 1, generator=generator) < 0.1
             pair[1] = torch.where(same, pair[0], pair[1])
         drafter.append(pair[0].to(dtype))
@@ -67,3 +70,12 @@ def _awkward(logits: Tensor, generator: torch.Generator) -> Tensor:
     logits = (logits * 2).round() / 2
     impossible = torch.rand(logits.shape, generator=generator) < 0.25
     return torch.where(impossible & (logits < logits.amax(-1, keepdim=True)), -float("inf"), logits)
+
+
+def stacked(pairs: list[Tables]) -> Tables:
+    """Several pairs at once, of one size and depth."""
+    depths = range(pairs[0].depth)
+    return Tables(
+        [torch.stack([pair.drafter[d] for pair in pairs]) for d in depths],
+        [torch.stack([pair.expert[d] for pair in pairs]) for d in depths],
+    )

@@ -1,8 +1,8 @@
-"""A million draws of the functions that the services call, against the enumerated law.
+"""Draws of the functions that the services call, against the enumerated law.
 
-In the suite a million for each law, shared by the block lengths; marked ``laws``, a million for
-each block length.  Thirty-two G-tests in all, each with a false-alarm rate of 1e-8
-(``tests.laws.gtest``): 3.2e-7 together.
+Every rule in each of its forms, temperatures 0.7 and 1, with and without top-p, K of 8 and 64; a
+million draws for each with the mark ``laws``, fewer in the suite.  Each G-test has a false-alarm
+rate of ``ALARM`` (``tests.laws.gtest``), which is below 1e-6 for all of them together.
 """
 
 from collections.abc import Iterator
@@ -12,18 +12,41 @@ import torch
 from torch import Tensor
 
 from services.rules.distribution import Sampling
-from tests.laws.draws import draw_answers, draw_drafter, draw_expert, in_chunks
-from tests.laws.enumeration import Law, joint, positions
+from services.rules.law import Law
+from tests.laws.crossing import VARIANTS, make_law, name
+from tests.laws.draws import (
+    draw_answers,
+    draw_bonus,
+    draw_drafter,
+    draw_expert,
+    draw_token_cascade,
+    in_chunks,
+)
+from tests.laws.enumeration import joint, positions
 from tests.laws.gtest import ALARM, p_value
 from tests.laws.tables import Tables, random_tables
 
-DRAWS = 1_000_000
-V, K = 6, 5
-LAWS = [
-    Law("lossless", 0.0, Sampling(1.0), K),
-    Law("token_v3", 0.5, Sampling(1.0), K),
-    Law("token_v3", 0.9, Sampling(1.0), K),
+DRAWS, FEW = 1_000_000, 30_000
+SIZES = {8: 11, 64: 70}
+"""V for each K: both cut something."""
+# In the middle of each rule's range, where it neither keeps nor defers everything.
+ALPHAS = {
+    "lossless": 0.0,
+    "lossy": 0.4,
+    "bild": 2.0,
+    "ensemble": 0.4,
+    "chow": 0.75,
+    "chow_log": 1.6,
+    "diff": 0.0,
+    "opt": 0.3,
+    "token_v1": 0.1,
+    "token_v2": 0.1,
+    "token_v3": 0.6,
+}
+SETTINGS = [
+    (temperature, top_p, k) for temperature in (0.7, 1.0) for top_p in (1.0, 0.9) for k in SIZES
 ]
+MANY = [FEW, pytest.param(DRAWS, marks=[pytest.mark.laws, pytest.mark.timeout(1200)])]
 
 
 def windows(depth: int) -> Iterator[slice]:
@@ -39,9 +62,9 @@ def windows(depth: int) -> Iterator[slice]:
 
 def check(cells: Tensor, conditionals: list[Tensor]) -> None:
     """Every window's law."""
-    depth = len(conditionals)
-    shape = (V,) * depth
-    counts = torch.bincount(cells, minlength=V**depth).view(shape)
+    depth, size = len(conditionals), conditionals[0].shape[-1]
+    shape = (size,) * depth
+    counts = torch.bincount(cells, minlength=size**depth).view(shape)
     law = joint(conditionals).view(shape)
     for window in windows(depth):
         others = [d for d in range(depth) if not window.start <= d < window.stop]
@@ -50,26 +73,75 @@ def check(cells: Tensor, conditionals: list[Tensor]) -> None:
         assert value > ALARM, f"tokens {window.start} to {window.stop}: p-value {value:.1e}"
 
 
-def pair(seed: int, depth: int) -> Tables:
-    return random_tables(seed, V, depth, dtype=torch.float32)
+def pair(seed: int, size: int, depth: int) -> Tables:
+    return random_tables(seed, size, depth, dtype=torch.float32)
+
+
+@pytest.mark.parametrize("draws", MANY)
+@pytest.mark.parametrize(("rule", "variant"), VARIANTS, ids=str)
+def test_every_rule_and_form(rule: str, variant: dict[str, bool], draws: int) -> None:
+    """Blocks of one and of two tokens; the law is joint over two."""
+    for number, (temperature, top_p, k) in enumerate(SETTINGS):
+        law = make_law(rule, ALPHAS[rule], Sampling(temperature, 0, top_p), k, **variant)
+        tables = pair(number, SIZES[k], 2)
+        block = 1 + number % 2
+        cells = in_chunks(
+            lambda seeds, t=tables, w=law, b=block: draw_answers(t, w, b, seeds), draws, draws
+        )
+        try:
+            check(cells, [at.pi for at in positions(tables, law)])
+        except AssertionError as error:
+            raise AssertionError(f"{name(law)}: {error}") from error
+
+
+def mid(rule: str, k: int = 5, *, coupled: bool = False) -> Law:
+    return make_law(rule, ALPHAS[rule], Sampling(1.0), k, coupled=coupled)
 
 
 @pytest.mark.parametrize("draws", [DRAWS // 3, pytest.param(DRAWS, marks=pytest.mark.laws)])
-@pytest.mark.parametrize("block", [1, 2, 4])
-@pytest.mark.parametrize("law", LAWS, ids=str)
-def test_drafted_and_verified(law: Law, block: int, draws: int) -> None:
-    tables = pair(block, block + 1)
+@pytest.mark.parametrize("block", [2, 4])
+@pytest.mark.parametrize("rule", ["lossless", "token_v3", "opt"])
+def test_long_blocks(rule: str, block: int, draws: int) -> None:
+    law, tables = mid(rule), pair(block, 6, block + 1)
     cells = in_chunks(lambda seeds: draw_answers(tables, law, block, seeds), draws, draws)
     check(cells, [at.pi for at in positions(tables, law)])
 
 
+@pytest.mark.parametrize("draws", MANY)
+@pytest.mark.parametrize("rule", ["chow", "chow_log"])
+def test_token_cascade(rule: str, draws: int) -> None:
+    for number, (temperature, top_p, k) in enumerate(SETTINGS):
+        law = make_law(rule, ALPHAS[rule], Sampling(temperature, 0, top_p), k)
+        tables = pair(100 + number, SIZES[k], 2)
+        cells = in_chunks(
+            lambda seeds, t=tables, w=law: draw_token_cascade(t, w, seeds), draws, draws
+        )
+        check(cells, [at.pi for at in positions(tables, law)])
+
+
+@pytest.mark.parametrize("draws", MANY)
+def test_a_coupled_bonus(draws: int) -> None:
+    law, tables = mid("lossless", coupled=True), pair(8, 8, 2)
+    cells = in_chunks(lambda seeds: draw_bonus(tables, law, seeds), draws, draws)
+    check(cells, [at.p for at in positions(tables, law)])
+
+
+def test_coupled_answers_are_the_experts_own() -> None:
+    """Not in law alone: token for token."""
+    law, tables = mid("lossless", coupled=True), pair(5, 8, 3)
+    for block in (1, 2, 3):
+        cells = in_chunks(lambda seeds, b=block: draw_answers(tables, law, b, seeds), FEW, 7)
+        own = in_chunks(lambda seeds: draw_expert(tables, law, seeds), FEW, 7)
+        assert torch.equal(cells, own)
+
+
 def test_expert_alone() -> None:
-    tables, law = pair(8, 3), LAWS[0]
+    tables, law = pair(8, 6, 3), mid("lossless")
     cells = in_chunks(lambda seeds: draw_expert(tables, law, seeds), DRAWS, 2 * DRAWS)
     check(cells, [at.p for at in positions(tables, law)])
 
 
 def test_drafter_alone() -> None:
-    tables, law = pair(9, 3), LAWS[0]
+    tables, law = pair(9, 6, 3), mid("lossless")
     cells = in_chunks(lambda seeds: draw_drafter(tables, law, seeds), DRAWS, 3 * DRAWS)
     check(cells, [at.q for at in positions(tables, law)])

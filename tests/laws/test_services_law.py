@@ -1,6 +1,7 @@
 """The law of the first two tokens through the real services, against the models' own logits.
 
-Six G-tests, each with a false-alarm rate of 1e-8 (``tests.laws.gtest``).
+Each G-test has a false-alarm rate of 1e-9 (``tests.laws.gtest``).  In the suite four cells, with the
+mark every mode and rule whose law is one of tokens.
 """
 
 import asyncio
@@ -8,50 +9,64 @@ from collections import Counter
 from typing import Any
 
 import pytest
-import torch
 from cascade.v1 import law_pb2
-from torch import Tensor
 
-from services.rules.distribution import Sampling, candidates, scaled
-from services.rules.targets import TARGETS
+from services.serving.law import rule_name
 from tests.client import connected
 from tests.laws.gtest import ALARM, LEAST, p_value
+from tests.laws.laws import BY_TOKEN, Cell, request_fields
 from tests.laws.tiny import logits, model
+from tests.oracle import rules
+from tests.oracle.distribution import Scaling, drafted, scaled, softmax
+from tests.oracle.rules import Position, known_q1
 from tests.services import Services
 
 # As a first token, the end token is likely here, and so are many others.
 PROMPT = list(b"Return a name.")
-SAMPLING = Sampling(1.0)
-K = 64
-AT_ONCE = 16
-RULES = {"lossless": 0.0, "token_v3": 0.8}
-MODES: dict[str, dict[str, Any]] = {
-    "lossless": {"mode": law_pb2.MODE_SPECULATIVE},
-    "token_v3": {"mode": law_pb2.MODE_SPECULATIVE_CASCADE, "alpha": RULES["token_v3"]},
-}
+TEMPERATURE, K = 1.0, 64
+AT_ONCE = 32
+REQUESTS = 20_000
+CASCADE = law_pb2.MODE_SPECULATIVE_CASCADE
+IN_SUITE = [
+    Cell(law_pb2.MODE_SPECULATIVE, law_pb2.RULE_LOSSLESS),
+    Cell(CASCADE, law_pb2.RULE_TOKEN_V3, 0.8),
+    Cell(CASCADE, law_pb2.RULE_OPT, 0.4),
+    Cell(law_pb2.MODE_TOKEN_CASCADE, law_pb2.RULE_CHOW, 0.5),
+]
+OTHERS = [cell for cell in BY_TOKEN if cell not in IN_SUITE]
 
 OTHER = -1
 Law = dict[tuple[int, ...], float]
 """Chances of answers by their tokens, the end token included; OTHER is every other token."""
 
 
-def target(rule: str, prefix: list[int]) -> Tensor:
-    """``pi`` after a prefix: float64 [V]."""
-    drafter, expert = (logits(name, prefix)[-1].double() for name in ("drafter", "expert"))
-    q = candidates(drafter, SAMPLING, K).dense(len(drafter), torch.float64)
-    return TARGETS[rule](None, expert.softmax(-1), q, scaled(expert, SAMPLING), RULES[rule])
+def target(cell: Cell, prefix: list[int]) -> list[float]:
+    """The law of the token after a prefix, by the oracle."""
+    drafter, expert = (logits(name, prefix)[-1].tolist() for name in ("drafter", "expert"))
+    scaling = Scaling(TEMPERATURE)
+    q1, p1 = softmax(drafter), softmax(expert)
+    at = Position(q1, p1, drafted(drafter, scaling, K), scaled(expert, scaling))
+    match cell.mode:
+        case law_pb2.MODE_DRAFTER:
+            return at.q
+        case law_pb2.MODE_EXPERT:
+            return at.p
+    rule = rule_name(cell.rule)
+    if rule == "token_v1" and not cell.gate:
+        at = Position(known_q1(at, TEMPERATURE), p1, at.q, at.p)
+    return rules.target(rule, cell.alpha, at)
 
 
-def two_tokens(rule: str, n: int) -> Law:
+def two_tokens(cell: Cell, n: int) -> Law:
     """The law of answers of two tokens; what is not expected often enough in n draws is pooled."""
     law: Law = {}
-    for first, chance in enumerate(target(rule, PROMPT).tolist()):
+    for first, chance in enumerate(target(cell, PROMPT)):
         if n * chance < LEAST:
             continue
         if first in model("expert").facts.end_token_ids:
             law[(first,)] = chance
             continue
-        for second, share in enumerate(target(rule, [*PROMPT, first]).tolist()):
+        for second, share in enumerate(target(cell, [*PROMPT, first])):
             if n * chance * share >= LEAST:
                 law[first, second] = chance * share
         law[first, OTHER] = chance - sum(law[pair] for pair in law if pair[0] == first)
@@ -59,7 +74,7 @@ def two_tokens(rule: str, n: int) -> Law:
     return law
 
 
-async def draw(address: str, rule: str, n: int, first_seed: int) -> Counter[tuple[int, ...]]:
+async def draw(address: str, cell: Cell, n: int, first_seed: int) -> Counter[tuple[int, ...]]:
     """Answers of n requests, by blocks of several lengths in turn."""
     counts: Counter[tuple[int, ...]] = Counter()
     seeds = iter(range(first_seed, first_seed + n))
@@ -67,14 +82,11 @@ async def draw(address: str, rule: str, n: int, first_seed: int) -> Counter[tupl
 
         async def requests() -> None:
             for seed in seeds:
+                fields: dict[str, Any] = request_fields(
+                    cell.law(TEMPERATURE, seed=seed, candidates=K)
+                )
                 result = await client.generate(
-                    prompt=PROMPT,
-                    temperature=SAMPLING.temperature,
-                    candidates=K,
-                    max_tokens=2,
-                    block_length=1 + seed % 3,
-                    seed=seed,
-                    **MODES[rule],
+                    prompt=PROMPT, max_tokens=2, block_length=1 + seed % 3, **fields
                 )
                 counts[tuple(result.ids)] += 1
 
@@ -91,15 +103,27 @@ def value(counts: Counter[tuple[int, ...]], law: Law) -> float:
     return p_value([cells[cell] for cell in law], list(law.values()))
 
 
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize("n", [2_000, pytest.param(20_000, marks=pytest.mark.laws)])
-@pytest.mark.parametrize("rule", RULES)
-async def test_the_services_follow_the_law(tiny_services: Services, rule: str, n: int) -> None:
-    law = two_tokens(rule, n)
+async def check(services: Services, cell: Cell, n: int) -> None:
+    """The answers follow the cell's law, and not that of the next cell."""
+    law = two_tokens(cell, n)
     assert len(law) >= 10, "too few cells to show anything"
-    counts = await draw(tiny_services.address, rule, n, first_seed=n)
+    counts = await draw(services.address, cell, n, first_seed=n)
     assert counts.total() == n
     assert value(counts, law) > ALARM
-    # The test has the power to tell the rules apart.
-    other = next(name for name in RULES if name != rule)
-    assert value(counts, two_tokens(other, n)) < ALARM
+    # The test has the power to tell laws apart.
+    other = IN_SUITE[(IN_SUITE.index(cell) + 1) % len(IN_SUITE)] if cell in IN_SUITE else None
+    if other:
+        assert value(counts, two_tokens(other, n)) < ALARM
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("cell", IN_SUITE, ids=str)
+async def test_the_services_follow_the_law(tiny_services: Services, cell: Cell) -> None:
+    await check(tiny_services, cell, REQUESTS)
+
+
+@pytest.mark.laws
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("cell", OTHERS, ids=str)
+async def test_every_cell_follows_the_law(tiny_services: Services, cell: Cell) -> None:
+    await check(tiny_services, cell, REQUESTS)

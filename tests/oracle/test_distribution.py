@@ -5,11 +5,12 @@ import random
 import pytest
 import torch
 
-from services.rules.acceptance import residual
-from services.rules.distribution import Sampling, candidates, scaled
+from services.rules.acceptance import log_residual
+from services.rules.distribution import Sampling, Scaled, candidates, scaled
 from services.rules.noise import seeds_tensor
+from services.rules.registry import RULES
 from services.rules.sampling import sample_draft, sample_expert
-from services.rules.targets import TARGETS
+from services.rules.unscaled import OfLogits
 from tests.oracle import noise
 from tests.oracle import rules as oracle_rules
 from tests.oracle.distribution import Scaling, drafted, softmax
@@ -74,21 +75,30 @@ def test_samples_equal_the_oracle(case: int) -> None:
     assert sample_draft(double(c.drafter), c.sampling, c.k, *where).ids.item() == expected
 
 
-@pytest.mark.parametrize("rule", ["lossless", "token_v3"])
+ALPHAS = {"diff": (-1, 1), "bild": (0, 5), "chow_log": (0, 4), "token_v1": (-1, 1), "token_v2": (-1, 1)}
+
+
+@pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("case", CASES)
 def test_targets_and_residuals_equal_the_oracle(case: int, rule: str) -> None:
+    """On whole rows, and on the listed tokens with the share of p beside them."""
     c = Case(case)
-    alpha = c.rng.choice([0.0, 0.3, 0.5, 0.8, 0.9, 1.0])
-    q = drafted(c.drafter, c.scaling, c.k)
+    low, high = ALPHAS.get(rule, (0, 1))
+    alpha = c.rng.choice([low, c.rng.uniform(low, high), min(high, 0.95)])
+    sampled = drafted(c.drafter, c.scaling, c.k)
     p = oracle_scaled(c.expert, c.scaling)
-    p1 = softmax(c.expert)
-    pi = oracle_rules.target(rule, alpha, p1, q, p)
+    q1, p1 = softmax(c.drafter), softmax(c.expert)
+    pi = oracle_rules.target(rule, alpha, oracle_rules.Position(q1, p1, sampled, p))
     assert sum(pi) == pytest.approx(1, abs=1e-12)
-    actual = TARGETS[rule](None, double(p1), double(q), double(p), alpha)
-    assert close(actual, pi)
-    assert close(residual(double(pi), double(q)), oracle_rules.residual(pi, q))
+    whole = RULES[rule].pi(double(q1), double(p1), double(sampled), double(p), alpha)
+    assert close(whole, pi)
 
-
-def test_an_unknown_rule_has_no_target() -> None:
-    with pytest.raises(ValueError, match="got chow"):
-        oracle_rules.target("chow", 0.5, [1.0], [1.0], [1.0])
+    listed = candidates(double(c.drafter), c.sampling, c.k)
+    q, rows = listed.probabilities(), Scaled.of(double(c.expert), c.sampling)
+    drafter, expert = OfLogits(double(c.drafter), listed.ids), OfLogits(double(c.expert), listed.ids)
+    target = RULES[rule].target(drafter, expert, q, rows.at(listed.ids), alpha)
+    beside = (double(p) * target.rest).scatter(-1, listed.ids, target.at)
+    assert close(beside, pi)
+    if c.sampling.temperature > 0:
+        rest = log_residual(target, listed.ids, q, rows).exp()
+        assert rest[0].tolist() == pytest.approx(oracle_rules.residual(pi, sampled), abs=1e-11)

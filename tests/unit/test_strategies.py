@@ -117,14 +117,24 @@ def task(
         mode=law_pb2.Mode.ValueType(mode), rule=law_pb2.RULE_LOSSLESS, temperature=temperature
     )
     request = Request(
-        [7, 8, 9], law, max_tokens, block_length, (), frozenset({END}), frozenset(), 0
+        [7, 8, 9], law, max_tokens, block_length, (), frozenset({END}), frozenset(), 0, False, False
     )
-    return Task(request, Recorder(law), drafter, expert)
+
+    async def open_drafter() -> FakeDrafter:
+        return drafter
+
+    async def open_expert() -> FakeExpert:
+        return expert
+
+    def new_answer() -> Answer:
+        return Answer(request, AnswerText(Tokenizer(SMALL_TOKENIZER, None, {})))
+
+    return Task(request, Recorder(law), open_drafter, open_expert, new_answer)
 
 
 async def run(task: Task) -> list[int]:
     out = []
-    async for emitted in STRATEGIES[task.request.law.mode].run(task):
+    async for emitted in STRATEGIES[task.request.law.mode](task):
         assert emitted, "a round gives at least one token"
         out += [t.id for t in emitted]
     return out

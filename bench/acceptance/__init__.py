@@ -1,0 +1,1 @@
+"""What accepting and rejecting costs beside the pass that it follows."""

@@ -1,0 +1,108 @@
+"""The rules' procedure alone: for several sessions in one call, and for one after the other."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bench.acceptance.cases import Case
+from bench.acceptance.drafting import Block
+from bench.acceptance.verifying import Expert
+from services.expert.block import to_drafts
+from services.rules.acceptance import verify
+from services.rules.distribution import Candidates
+from services.rules.drafts import Drafts
+from services.rules.law import Law
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What S sessions of one law have verified, each with as long a block."""
+
+    law: Law
+    logits: Tensor
+    """Floating [S, rows, V]."""
+    drafts: Drafts
+    """[S, n]."""
+    each: Sequence[Drafts]
+    """The same, [1, n] for each session."""
+    seeds: Tensor
+    """int64 [S]."""
+    positions: Tensor
+    """int64 [S]."""
+
+    def together(self) -> float:
+        """Seconds of one call for all sessions."""
+        return self._timed(self.logits, self.drafts, self.seeds, self.positions)
+
+    def alone(self) -> list[float]:
+        """Seconds of one call for each session."""
+        return [
+            self._timed(
+                self.logits[i : i + 1], drafts, self.seeds[i : i + 1], self.positions[i : i + 1]
+            )
+            for i, drafts in enumerate(self.each)
+        ]
+
+    def _timed(self, logits: Tensor, drafts: Drafts, seeds: Tensor, positions: Tensor) -> float:
+        start = time.perf_counter()
+        verify(self.law, logits, drafts, seeds, positions, bonus=self.law.allows_bonus)
+        return time.perf_counter() - start
+
+
+def make_batch(expert: Expert, case: Case, blocks: Sequence[Block], sessions: int) -> Batch:
+    """Really drafted blocks and their logits, those of each context in turn.
+
+    Args:
+        expert: with a session after each context.
+        case: the law.
+        blocks: one for each context, all of one length.
+        sessions: S.
+    """
+    logits = [expert.logits(case, i, block) for i, block in enumerate(blocks)]
+    laws = [expert.law(case, i) for i in range(len(blocks))]
+    law, device = laws[0].law, expert.model.device
+    drafts = [to_drafts(block, laws[0].crossing, device) for block in blocks]
+    turns = [i % len(blocks) for i in range(sessions)]
+    return Batch(
+        law=law,
+        logits=torch.stack([logits[i] for i in turns]),
+        drafts=joined([drafts[i] for i in turns]),
+        each=[drafts[i] for i in turns],
+        seeds=torch.cat([laws[i].seeds for i in turns]),
+        positions=torch.tensor([expert.lengths[i] for i in turns], device=device),
+    )
+
+
+def joined(drafts: Sequence[Drafts]) -> Drafts:
+    """Drafts of several sessions as one; a shorter list repeats its first id, without mass."""
+
+    def cat(parts: Sequence[Tensor | None]) -> Tensor | None:
+        there = [part for part in parts if part is not None]
+        return torch.cat(there) if there else None
+
+    ids = cat([d.ids for d in drafts])
+    assert ids is not None, "every drafted token has an id"
+    return Drafts(
+        ids=ids,
+        candidates=_joined_candidates([d.candidates for d in drafts if d.candidates is not None]),
+        top_log_prob=cat([d.top_log_prob for d in drafts]),
+        log_prob=cat([d.log_prob for d in drafts]),
+        defer=cat([d.defer for d in drafts]),
+    )
+
+
+def _joined_candidates(parts: Sequence[Candidates]) -> Candidates | None:
+    if not parts:
+        return None
+    width = max(part.ids.shape[-1] for part in parts)
+    ids, drops = [], []
+    for part in parts:
+        missing = width - part.ids.shape[-1]
+        first = part.ids[..., :1]
+        none = torch.full_like(first, -1)
+        ids.append(torch.cat([part.ids, *[first] * missing], -1))
+        drops.append(torch.cat([part.drops, *[none] * missing], -1))
+    return Candidates(torch.cat(ids), torch.cat(drops))

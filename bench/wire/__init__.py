@@ -1,0 +1,1 @@
+"""What a drafted token costs on the network: bytes of messages, law by law."""

@@ -1,0 +1,1 @@
+"""Calibration: what each leniency of a rule costs and buys on prompts of one's own."""
