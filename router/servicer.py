@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import grpc
 import structlog
-from cascade.v1 import router_pb2_grpc
 from cascade.v1 import router_pb2 as pb
+from cascade.v1 import router_pb2_grpc
 
 from router.answer import Answer
 from router.opening import Sessions

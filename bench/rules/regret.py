@@ -1,8 +1,8 @@
 """What the expert itself makes of the tokens that a rule emits.
 
 Distance can't tell most rules apart: ``TV(p, q) <= TV(pi, p) + TV(pi, q)``, so that no rule has an
-acceptance above that of the lossless one plus its distance, and every rule whose ``pi`` lies between
-``q`` and ``p`` has exactly that.  Regret looks at which tokens the distance is spent on.
+acceptance above that of the lossless one plus its distance, and every rule whose ``pi`` lies
+between ``q`` and ``p`` has exactly that.  Regret looks at which tokens the distance is spent on.
 """
 
 import torch
@@ -32,6 +32,6 @@ def regret(rule: Rule, alpha: float, at: Positions, *, greedy: bool) -> Tensor:
         return listed
     p1 = at.p1.at
     mass_beside = 1 - p1.sum(-1, keepdim=True)
-    entropy_beside = at.p1.entropy + torch.special.xlogy(p1, p1).sum(-1, keepdim=True)
+    entropy_beside = at.p1.entropy + torch.xlogy(p1, p1).sum(-1, keepdim=True)
     beside = (at.p1.top.log() * mass_beside + entropy_beside).clamp(min=0)
     return listed + (target.rest * beside).squeeze(-1)

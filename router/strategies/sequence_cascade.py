@@ -1,14 +1,14 @@
-"""The drafter answers; if it is not sure enough of the whole, the expert does: MODE_SEQUENCE_CASCADE.
+"""The drafter answers, or the expert if the drafter is not sure enough: MODE_SEQUENCE_CASCADE.
 
-Given a deferral the drafter's answer no longer follows q: the expert starts from nothing, with noise
-that the drafter did not use.  Only at temperature 0, where an answer has no chance in it, it may
-verify the drafter's instead (docs/rules.md, "Sequence cascade").
+Given a deferral the drafter's answer no longer follows q: the expert starts from nothing, with
+noise that the drafter did not use.  Only at temperature 0, where an answer has no chance in it, it
+may verify the drafter's instead (docs/rules.md, "The cascades that go one after the other").
 """
 
 import math
 from collections.abc import AsyncIterator, Sequence
 
-from cascade.v1 import expert_pb2, law_pb2
+from cascade.v1 import law_pb2
 
 from router.strategies.alone import decode_alone, decode_from, draft_from, drafters_word
 from router.strategies.speculative import verify_block
@@ -71,7 +71,7 @@ def _quantile(values: Sequence[float], level: float) -> float:
 
 
 async def _verify_answer(task: Task, drafted: list[int]) -> AsyncIterator[Emitted]:
-    """The expert's greedy answer: what it shares with the drafter's is verified, the rest decoded."""
+    """The expert's greedy answer: the part it shares with the drafter's is verified."""
     request, expert = task.request, await task.open_expert()
     tokens = TokenSequence(request.prompt)
     start, end = len(tokens), len(tokens) + request.max_tokens

@@ -130,7 +130,9 @@ class DraftStep(Step):
         if "defer" in host:
             token.defer = bool(host["defer"][0])
         if crossing.candidates:
-            pairs = [(int(i), int(d)) for i, d in zip(host["ids"], host["drops"], strict=True) if d >= 0]
+            pairs = [
+                (int(i), int(d)) for i, d in zip(host["ids"], host["drops"], strict=True) if d >= 0
+            ]
             token.candidates.ids.extend(i for i, _ in pairs)
             token.candidates.drops.extend(d for _, d in pairs)
         return token

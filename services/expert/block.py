@@ -32,16 +32,20 @@ def check_block(
     crossing = law.crossing
     for j, token in enumerate(block):
         _check_candidates(f"block[{j}].candidates", token, law, vocabulary_size)
-        for name, needed in (
-            ("top_log_prob", crossing.top_log_prob),
-            ("log_prob", crossing.log_prob),
-        ):
-            value = getattr(token, name)
-            if needed and not (token.HasField(name) and value <= _ROUNDING):
-                got = f"{value:g}" if token.HasField(name) else "none"
-                raise InvalidField((f"block[{j}].{name}", f"must be set and at most 0, got {got}"))
+        if crossing.top_log_prob:
+            given = token.top_log_prob if token.HasField("top_log_prob") else None
+            _check_log_prob(f"block[{j}].top_log_prob", given)
+        if crossing.log_prob:
+            given = token.log_prob if token.HasField("log_prob") else None
+            _check_log_prob(f"block[{j}].log_prob", given)
         if crossing.defer and not token.HasField("defer"):
             raise InvalidField((f"block[{j}].defer", "must be set: the rule is the drafter's"))
+
+
+def _check_log_prob(field: str, value: float | None) -> None:
+    if value is None or not value <= _ROUNDING:  # NaN is no log-probability, either
+        got = "none" if value is None else f"{value:g}"
+        raise InvalidField((field, f"must be set and at most 0, got {got}"))
 
 
 def _check_candidates(
@@ -58,8 +62,7 @@ def _check_candidates(
         raise InvalidField(
             (
                 field,
-                f"must have 1 to {most} ids and as many drops, "
-                f"got {len(q.ids)} and {len(q.drops)}",
+                f"must have 1 to {most} ids and as many drops, got {len(q.ids)} and {len(q.drops)}",
             )
         )
     if len(set(q.ids)) != len(q.ids):
@@ -98,6 +101,4 @@ def _candidates(block: Sequence[law_pb2.DraftedToken], device: torch.device) -> 
         missing = width - len(q.ids)
         ids.append([*q.ids, *[q.ids[0]] * missing])
         drops.append([*q.drops, *[-1] * missing])
-    return Candidates(
-        torch.tensor([ids], device=device), torch.tensor([drops], device=device)
-    )
+    return Candidates(torch.tensor([ids], device=device), torch.tensor([drops], device=device))

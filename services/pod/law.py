@@ -48,9 +48,7 @@ class SessionLaw:
         if blocks:
             crossing = followed.crossing
         else:
-            crossing = Crossing(
-                log_prob=law.mode == pb.MODE_SEQUENCE_CASCADE, defer=token_cascade
-            )
+            crossing = Crossing(log_prob=law.mode == pb.MODE_SEQUENCE_CASCADE, defer=token_cascade)
         greedy_sequence = law.mode == pb.MODE_SEQUENCE_CASCADE and law.temperature == 0
         return cls(
             law=followed,

@@ -35,8 +35,8 @@ class Verdicts:
     distance: Tensor
     """float64 [S, n]: TV(pi, p) at each position; NaN where it can't be known."""
     log_probs: Tensor | None
-    """float64 [S, n + 1, 3], if asked for: of the emitted token at each position, under q, p and pi,
-    in nats; NaN where it can't be known."""
+    """float64 [S, n + 1, 3], if asked for: of the emitted token at each position, under q, p and
+    pi, in nats; NaN where it can't be known."""
 
 
 def verify(
@@ -51,10 +51,10 @@ def verify(
 ) -> Verdicts:
     """Accepts or rejects drafted tokens and replaces the first rejected one.
 
-    In residual form a token x is accepted with probability ``min(1, pi(x) / q(x))``, and in place of
-    the first rejected one comes a sample of ``norm(max(0, pi - q))``.  In gate form and coupled, a
-    token is accepted iff the rule keeps it or the expert's own, where it is known, is the same; in
-    place of the first rejected one comes the expert's own.  Each emitted token follows ``pi``.
+    In residual form a token x is accepted with probability ``min(1, pi(x) / q(x))``, and in place
+    of the first rejected one comes a sample of ``norm(max(0, pi - q))``.  In gate form and coupled,
+    a token is accepted iff the rule keeps it or the expert's own, where it is known, is the same;
+    in place of the first rejected one comes the expert's own.  Each emitted token follows ``pi``.
 
     Args:
         law: rule, form, coupling and sampling.
@@ -63,7 +63,7 @@ def verify(
         drafts: the blocks, n at least 1.
         seeds: int64 [S].
         positions: int64 [S], index of the block's first token in prompt and answer.
-        bonus: whether a token follows a block that was accepted whole; only where the law allows it.
+        bonus: whether a token follows a block that was accepted whole; only where the law allows.
         log_probs: whether to report log-probabilities.
     """
     x = drafts.ids

@@ -129,8 +129,8 @@ def _truncated(logits: Tensor, sampling: Sampling) -> Tensor:
 def _nucleus_part(logits: Tensor, top_p: float) -> tuple[Tensor, Tensor, Tensor]:
     """The most likely tokens with ``top_p`` of the mass, and more: logits, ids, mass [..., m].
 
-    A full sort of a large vocabulary is slow on the CPU, and seldom needed to find them.  On CUDA it
-    is fast, and asking whether it is needed would wait for the device.
+    A full sort of a large vocabulary is slow on the CPU, and seldom needed to find them.  On CUDA
+    it is fast, and asking whether it is needed would wait for the device.
     """
     size = logits.shape[-1]
     total = logits.logsumexp(-1, keepdim=True)

@@ -27,7 +27,7 @@ class Drafts:
     def listed(self) -> Candidates:
         """The tokens that rules are evaluated on, [S, n, m]: the candidates, or the token itself.
 
-        At temperature 0 the token itself is ``q``.  Elsewhere, without candidates, ``q`` is unknown.
+        At temperature 0 the token itself is ``q``.  Else, without candidates, ``q`` is unknown.
         """
         if self.candidates is not None:
             return self.candidates

@@ -1,7 +1,7 @@
 """A rule at drafted positions: its decisions and its target, on the listed tokens.
 
-*Listed* are the tokens with ``q > 0``; where ``q`` did not cross, the drafted one alone.  Nothing is
-spelled out over the vocabulary: beside the listed tokens a target is a share of ``p``
+*Listed* are the tokens with ``q > 0``; where ``q`` did not cross, the drafted one alone.  Nothing
+is spelled out over the vocabulary: beside the listed tokens a target is a share of ``p``
 (``services.rules.target``).
 """
 

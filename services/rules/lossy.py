@@ -24,7 +24,7 @@ def lossy(q1: Unscaled, p1: Unscaled, q: Tensor, p: Tensor, alpha: float) -> Tar
 
 
 def _share(q: Tensor, p: Tensor, rejected: Tensor) -> Tensor:
-    """``s = 1 / beta``, [..., 1]: where ``sum max(0, s p - q)`` over the vocabulary is ``rejected``.
+    """``s = 1 / beta``, [..., 1]: where ``sum max(0, s p - q)`` over all tokens is ``rejected``.
 
     That sum grows with s, linearly between the points ``q(v) / p(v)`` where token v joins it; what
     is not listed has ``q = 0`` and is in it from the start.

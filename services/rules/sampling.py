@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from services.rules.distribution import Candidates, Sampling, Scaled, candidates

@@ -1,4 +1,4 @@
-"""The target ``pi`` of a rule at some positions, and the two ways to mix it from ``q`` and ``p``."""
+"""The target ``pi`` of a rule at some positions, and two ways to mix it from ``q`` and ``p``."""
 
 from dataclasses import dataclass
 

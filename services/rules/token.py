@@ -21,8 +21,8 @@ def token_v2(q1: Unscaled, p1: Unscaled, q: Tensor, p: Tensor, alpha: float) -> 
     """TokenV2, Eq. 14: defer token ``v`` iff ``p1(v) < max p1 - alpha``.  bool [..., m].
 
     A drafted token is trusted where the expert finds it less likely than its favourite by at most
-    ``alpha``.  ``alpha`` in [-1, 1]: at 1 nothing is deferred; at 0 only the expert's favourites are
-    kept, which is *not* lossless above temperature 0; below 0 all is deferred, which is.
+    ``alpha``.  ``alpha`` in [-1, 1]: at 1 nothing is deferred; at 0 only the expert's favourites
+    are kept, which is *not* lossless above temperature 0; below 0 all is deferred, which is.
     """
     return p1.at < p1.top - alpha
 
@@ -31,7 +31,7 @@ def token_v3(q1: Unscaled, p1: Unscaled, q: Tensor, p: Tensor, alpha: float) -> 
     """TokenV3, Eq. 15: defer token ``v`` iff ``p1(v) < (1 - alpha) max p1``.  bool [..., m].
 
     A drafted token is trusted where the expert itself finds it at least ``1 - alpha`` times as
-    likely as its favourite.  ``alpha`` in [0, 1]: at 1 nothing is deferred and ``pi = q``; at 0 only
-    the expert's favourites are kept, which is *not* lossless above temperature 0.
+    likely as its favourite.  ``alpha`` in [0, 1]: at 1 nothing is deferred and ``pi = q``; at 0
+    only the expert's favourites are kept, which is *not* lossless above temperature 0.
     """
     return p1.at < (1 - alpha) * p1.top

@@ -52,7 +52,8 @@ class OfProbabilities:
     @cached_property
     def entropy(self) -> Tensor:
         """See Unscaled."""
-        return -torch.special.xlogy(self.at, self.at).sum(-1, keepdim=True)
+        weighted: Tensor = torch.special.xlogy(self.at, self.at)
+        return -weighted.sum(-1, keepdim=True)
 
 
 class OfLogits:
@@ -65,7 +66,8 @@ class OfLogits:
     @cached_property
     def normalizer(self) -> Tensor:
         """``log sum exp`` of the logits: float64 [..., 1]."""
-        return self._logits.logsumexp(-1, keepdim=True).double()
+        total: Tensor = self._logits.logsumexp(-1, keepdim=True)
+        return total.double()
 
     @cached_property
     def log_at(self) -> Tensor:

@@ -72,6 +72,7 @@ _MODE_RULES: dict[int, tuple[int, ...]] = {
     ),
 }
 
+
 def mode_name(mode: int) -> str:
     """``speculative_cascade`` for ``MODE_SPECULATIVE_CASCADE``."""
     return pb.Mode.Name(pb.Mode.ValueType(mode)).removeprefix("MODE_").lower()

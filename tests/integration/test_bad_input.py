@@ -81,6 +81,7 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "quantile of a mean": ({"confidence_quantile": 0.5}, "confidence_quantile", "0.5"),
 }
 
+
 @pytest.fixture
 async def client(tiny_services: Services) -> AsyncIterator[Client]:
     async with connected(tiny_services.address) as client:

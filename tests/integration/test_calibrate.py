@@ -134,6 +134,15 @@ def test_lossless_is_foreseen(calls: Calls, temperature: float) -> None:
             assert outcome.agreement.tolist() == [1.0] * len(sample.answer.ids)
 
 
+def test_a_long_answer_is_scored_in_pieces(calls: Calls) -> None:
+    """More tokens than a step scores: a greedy answer seldom ends."""
+    setting = Setting(max_tokens=300, block_length=4)
+    (sample,) = collect(calls, setting, NAMED[:1])
+    assert len(sample.positions) == len(sample.answer.ids) == 300
+    chances = evaluate(RULES["lossless"], 0.0, sample.positions).acceptance.tolist()
+    assert expected_rounds(chances, 4, bonus=True) == sample.answer.statistics.rounds
+
+
 def test_q_is_what_the_drafter_samples_from(calls: Calls) -> None:
     """The candidates that cross with drafted tokens are those that are rebuilt from scores."""
     setting = Setting(temperature=0.7, top_p=0.95, candidates=32, max_tokens=8)

@@ -25,7 +25,12 @@ def make_law(
 
 def name(law: Law) -> str:
     """For people: ``token_v3-0.5-T1-K5-gate``."""
-    parts = [law.rule.name, f"{law.alpha:g}", f"T{law.sampling.temperature:g}", f"K{law.candidates}"]
+    parts = [
+        law.rule.name,
+        f"{law.alpha:g}",
+        f"T{law.sampling.temperature:g}",
+        f"K{law.candidates}",
+    ]
     if law.sampling.top_k:
         parts.append(f"top_k{law.sampling.top_k}")
     if law.sampling.top_p < 1:

@@ -126,9 +126,7 @@ def draw_bonus(tables: Tables, law: Law, seeds: Tensor) -> Cells:
     logits = torch.stack(
         [tables.expert[0].expand(len(seeds), -1), tables.expert[1][drafted.ids]], dim=1
     )
-    drafts = cross(
-        law, drafter.unsqueeze(1), drafted.ids.unsqueeze(1), stack([drafted.candidates])
-    )
+    drafts = cross(law, drafter.unsqueeze(1), drafted.ids.unsqueeze(1), stack([drafted.candidates]))
     verdicts = acceptance.verify(law, logits, drafts, seeds, positions, bonus=True)
     accepted = verdicts.accepted == 1
     first = torch.where(accepted, drafted.ids, verdicts.token)

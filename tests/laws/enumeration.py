@@ -45,7 +45,7 @@ def positions(tables: Tables, law: Law) -> list[Position]:
 
 
 def joint(conditionals: list[Tensor]) -> Tensor:
-    """The product law of all tokens, [..., V ** depth], from one [..., V ** d, V] for each depth."""
+    """The product law of all tokens, [..., V ** depth], from [..., V ** d, V] for each depth."""
     law = torch.ones(*conditionals[0].shape[:-2], 1, dtype=torch.float64)
     for table in conditionals:
         law = (law.unsqueeze(-1) * table).flatten(-2)
@@ -130,7 +130,9 @@ class Procedure:
         both = torch.where((p > 0) & (q > 0), both, 0.0)
         keeps = torch.zeros(len(q), 1, dtype=torch.bool)
         if at.defer is not None:
-            keeps = ~at.of_x(at.defer).view(q.shape)[:, :1]
+            # At temperature 0 the decision is that at the one token that can be drafted.
+            drafted = q.argmax(-1, keepdim=True)
+            keeps = ~at.of_x(at.defer).view(q.shape).gather(-1, drafted)
         return torch.where(keeps, q, both), torch.where(keeps, 0.0, p - both)
 
     def law(self, tables: Tables, law: Law, block: int) -> Tensor:

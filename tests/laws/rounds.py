@@ -145,10 +145,10 @@ class Pair:
                 case law_pb2.MODE_EXPERT:
                     ids = self._decode(tokens, n)
                 case law_pb2.MODE_TOKEN_CASCADE:
-                    block = self._draft(tokens, n)
-                    ids = [token.id for token in block if not token.defer]
-                    assert not any(token.defer for token in block[:-1]), "drafted on"
-                    if block[-1].defer:
+                    drafted = self._draft(tokens, n)
+                    ids = [token.id for token in drafted if not token.defer]
+                    assert not any(token.defer for token in drafted[:-1]), "drafted on"
+                    if drafted[-1].defer:
                         ids += self._decode(TokenSequence([*tokens.ids, *ids]), 1)
                 case _:
                     ids = self._verify(tokens, self._draft(tokens, n))

@@ -6,6 +6,7 @@ rate of ``ALARM`` (``tests.laws.gtest``), which is below 1e-6 for all of them to
 """
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import torch
@@ -85,9 +86,7 @@ def test_every_rule_and_form(rule: str, variant: dict[str, bool], draws: int) ->
         law = make_law(rule, ALPHAS[rule], Sampling(temperature, 0, top_p), k, **variant)
         tables = pair(number, SIZES[k], 2)
         block = 1 + number % 2
-        cells = in_chunks(
-            lambda seeds, t=tables, w=law, b=block: draw_answers(t, w, b, seeds), draws, draws
-        )
+        cells = in_chunks(partial(draw_answers, tables, law, block), draws, draws)
         try:
             check(cells, [at.pi for at in positions(tables, law)])
         except AssertionError as error:
@@ -103,7 +102,7 @@ def mid(rule: str, k: int = 5, *, coupled: bool = False) -> Law:
 @pytest.mark.parametrize("rule", ["lossless", "token_v3", "opt"])
 def test_long_blocks(rule: str, block: int, draws: int) -> None:
     law, tables = mid(rule), pair(block, 6, block + 1)
-    cells = in_chunks(lambda seeds: draw_answers(tables, law, block, seeds), draws, draws)
+    cells = in_chunks(partial(draw_answers, tables, law, block), draws, draws)
     check(cells, [at.pi for at in positions(tables, law)])
 
 
@@ -113,16 +112,14 @@ def test_token_cascade(rule: str, draws: int) -> None:
     for number, (temperature, top_p, k) in enumerate(SETTINGS):
         law = make_law(rule, ALPHAS[rule], Sampling(temperature, 0, top_p), k)
         tables = pair(100 + number, SIZES[k], 2)
-        cells = in_chunks(
-            lambda seeds, t=tables, w=law: draw_token_cascade(t, w, seeds), draws, draws
-        )
+        cells = in_chunks(partial(draw_token_cascade, tables, law), draws, draws)
         check(cells, [at.pi for at in positions(tables, law)])
 
 
 @pytest.mark.parametrize("draws", MANY)
 def test_a_coupled_bonus(draws: int) -> None:
     law, tables = mid("lossless", coupled=True), pair(8, 8, 2)
-    cells = in_chunks(lambda seeds: draw_bonus(tables, law, seeds), draws, draws)
+    cells = in_chunks(partial(draw_bonus, tables, law), draws, draws)
     check(cells, [at.p for at in positions(tables, law)])
 
 
@@ -130,18 +127,18 @@ def test_coupled_answers_are_the_experts_own() -> None:
     """Not in law alone: token for token."""
     law, tables = mid("lossless", coupled=True), pair(5, 8, 3)
     for block in (1, 2, 3):
-        cells = in_chunks(lambda seeds, b=block: draw_answers(tables, law, b, seeds), FEW, 7)
-        own = in_chunks(lambda seeds: draw_expert(tables, law, seeds), FEW, 7)
+        cells = in_chunks(partial(draw_answers, tables, law, block), FEW, 7)
+        own = in_chunks(partial(draw_expert, tables, law), FEW, 7)
         assert torch.equal(cells, own)
 
 
 def test_expert_alone() -> None:
     tables, law = pair(8, 6, 3), mid("lossless")
-    cells = in_chunks(lambda seeds: draw_expert(tables, law, seeds), DRAWS, 2 * DRAWS)
+    cells = in_chunks(partial(draw_expert, tables, law), DRAWS, 2 * DRAWS)
     check(cells, [at.p for at in positions(tables, law)])
 
 
 def test_drafter_alone() -> None:
     tables, law = pair(9, 6, 3), mid("lossless")
-    cells = in_chunks(lambda seeds: draw_drafter(tables, law, seeds), DRAWS, 3 * DRAWS)
+    cells = in_chunks(partial(draw_drafter, tables, law), DRAWS, 3 * DRAWS)
     check(cells, [at.q for at in positions(tables, law)])

@@ -25,7 +25,7 @@ from tests.laws.tables import random_tables
 V, BLOCK = 6, 2
 LOSSLESS = make_law("lossless", 0.0, Sampling(1.0), 3)
 TOKEN_V3 = make_law("token_v3", 0.5, Sampling(1.0), 5)
-COOLED = make_law("token_v3", 0.5, Sampling(0.7), 5)
+COOLED = make_law("token_v3", 0.6, Sampling(0.7), 5)
 TABLES = random_tables(BLOCK, V, BLOCK + 1, dtype=torch.float32)
 
 

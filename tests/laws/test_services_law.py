@@ -1,7 +1,7 @@
 """The law of the first two tokens through the real services, against the models' own logits.
 
-Each G-test has a false-alarm rate of 1e-9 (``tests.laws.gtest``).  In the suite four cells, with the
-mark every mode and rule whose law is one of tokens.
+Each G-test has a false-alarm rate of 1e-9 (``tests.laws.gtest``).  In the suite four cells, with
+the mark every mode and rule whose law is one of tokens.
 """
 
 import asyncio

@@ -75,7 +75,13 @@ def test_samples_equal_the_oracle(case: int) -> None:
     assert sample_draft(double(c.drafter), c.sampling, c.k, *where).ids.item() == expected
 
 
-ALPHAS = {"diff": (-1, 1), "bild": (0, 5), "chow_log": (0, 4), "token_v1": (-1, 1), "token_v2": (-1, 1)}
+ALPHAS = {
+    "diff": (-1, 1),
+    "bild": (0, 5),
+    "chow_log": (0, 4),
+    "token_v1": (-1, 1),
+    "token_v2": (-1, 1),
+}
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -95,7 +101,10 @@ def test_targets_and_residuals_equal_the_oracle(case: int, rule: str) -> None:
 
     listed = candidates(double(c.drafter), c.sampling, c.k)
     q, rows = listed.probabilities(), Scaled.of(double(c.expert), c.sampling)
-    drafter, expert = OfLogits(double(c.drafter), listed.ids), OfLogits(double(c.expert), listed.ids)
+    drafter, expert = (
+        OfLogits(double(c.drafter), listed.ids),
+        OfLogits(double(c.expert), listed.ids),
+    )
     target = RULES[rule].target(drafter, expert, q, rows.at(listed.ids), alpha)
     beside = (double(p) * target.rest).scatter(-1, listed.ids, target.at)
     assert close(beside, pi)

@@ -5,13 +5,18 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 from cascade.v1 import drafter_pb2, expert_pb2, law_pb2
 
+from router.answer import Answer
 from router.recorder import Recorder
 from router.request import Request
+from router.sessions import DrafterSession, ExpertSession
 from router.strategies import STRATEGIES, Task
+from router.text import AnswerText
 from services.errors import EngineFailed
 from services.tokens import TokenSequence
+from tests.unit.text_samples import byte_level
 
 END = 99
+TOKENIZER = byte_level()
 
 
 class FakeDrafter:
@@ -44,6 +49,9 @@ class FakeDrafter:
                 tokens=[law_pb2.DraftedToken(id=t) for t in block[i : i + size]],
                 last=i + size >= len(block),
             )
+
+    def close(self) -> None:
+        """A fake holds no slot."""
 
 
 class FakeExpert:
@@ -120,14 +128,14 @@ def task(
         [7, 8, 9], law, max_tokens, block_length, (), frozenset({END}), frozenset(), 0, False, False
     )
 
-    async def open_drafter() -> FakeDrafter:
+    async def open_drafter() -> DrafterSession:
         return drafter
 
-    async def open_expert() -> FakeExpert:
+    async def open_expert() -> ExpertSession:
         return expert
 
     def new_answer() -> Answer:
-        return Answer(request, AnswerText(Tokenizer(SMALL_TOKENIZER, None, {})))
+        return Answer(request, AnswerText(TOKENIZER))
 
     return Task(request, Recorder(law), open_drafter, open_expert, new_answer)
 
