@@ -64,7 +64,7 @@ def make_batch(expert: Expert, case: Case, blocks: Sequence[Block], sessions: in
     logits = [expert.logits(case, i, block) for i, block in enumerate(blocks)]
     laws = [expert.law(case, i) for i in range(len(blocks))]
     law, device = laws[0].law, expert.model.device
-    drafts = [to_drafts(block, laws[0].crossing, device) for block in blocks]
+    drafts = [to_drafts(block, laws[0].law.crossing, device) for block in blocks]
     turns = [i % len(blocks) for i in range(sessions)]
     return Batch(
         law=law,

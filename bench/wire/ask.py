@@ -30,6 +30,6 @@ def ask(
             counted.append((prompt.token_ids, statistics))
             bar.advance()
         law = client.laws[case.mode]
-        crossing = SessionLaw.from_proto(law, torch.device("cpu")).crossing
+        crossing = SessionLaw.from_proto(law, torch.device("cpu")).law.crossing
         measured[case] = Measured(law, crossing, traffic(counted))
     return measured

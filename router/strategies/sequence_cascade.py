@@ -34,7 +34,8 @@ async def sequence_cascade(task: Task) -> AsyncIterator[Emitted]:
     if not defers(law, [t.log_prob for t in drafted]):
         emitted = [drafters_word(t) for t in drafted]
         for token in emitted:
-            token.log_probs.ClearField("target")  # that of a whole answer is not known by tokens
+            if token.HasField("log_probs"):  # the target of a whole answer is not known by tokens
+                token.log_probs.ClearField("target")
         task.recorder.emitted(emitted)
         yield emitted
     elif law.temperature == 0:

@@ -106,19 +106,19 @@ class DraftStep(Step):
 
     def _encode(self, logits: Tensor, drafted: Drafted) -> law_pb2.DraftedToken:
         """The drafted token for the wire, by one copy from the device."""
-        crossing, q = self._law.crossing, drafted.candidates
+        sends, q = self._law.sends, drafted.candidates
         q1 = OfLogits(logits, drafted.ids.unsqueeze(-1))
         parts = {"id": drafted.ids}
-        if crossing.top_log_prob or self._request.early_stop > 0:
+        if sends.top_log_prob or self._request.early_stop > 0:
             parts["top_log_prob"] = q1.log_top
-        if crossing.log_prob:
+        if sends.log_prob:
             parts["log_prob"] = q1.log_at
-        if crossing.defer:
+        if sends.defer:
             parts["defer"] = self._law.law.drafter_defers(q1)
         if self._log_probs:
             of_x = q.ids == drafted.ids.unsqueeze(-1)
             parts["scaled_log_prob"] = (q.probabilities() * of_x).sum(-1).log()
-        if crossing.candidates:
+        if sends.candidates:
             parts |= {"ids": q.ids, "drops": q.drops}
         # Ids are exact in float64.
         flat = iter(torch.cat([part.double().flatten() for part in parts.values()]).tolist())
@@ -129,7 +129,7 @@ class DraftStep(Step):
                 setattr(token, name, host[name][0])
         if "defer" in host:
             token.defer = bool(host["defer"][0])
-        if crossing.candidates:
+        if sends.candidates:
             pairs = [
                 (int(i), int(d)) for i, d in zip(host["ids"], host["drops"], strict=True) if d >= 0
             ]

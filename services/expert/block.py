@@ -29,7 +29,7 @@ def check_block(
     if len(block) > MAX_BLOCK:
         raise InvalidField(("block", f"must have at most {MAX_BLOCK} tokens, got {len(block)}"))
     check_tokens("block", [token.id for token in block], vocabulary_size)
-    crossing = law.crossing
+    crossing = law.law.crossing
     for j, token in enumerate(block):
         _check_candidates(f"block[{j}].candidates", token, law, vocabulary_size)
         if crossing.top_log_prob:
@@ -52,7 +52,7 @@ def _check_candidates(
     field: str, token: law_pb2.DraftedToken, law: SessionLaw, vocabulary_size: int
 ) -> None:
     q = token.candidates
-    if not law.crossing.candidates:
+    if not law.law.crossing.candidates:
         if q.ids:
             raise InvalidField((field, f"must be unset: the law needs none, got {len(q.ids)}"))
         return

@@ -94,7 +94,7 @@ class VerifyStep(Step):
         verdicts = verify(
             law.law,
             logits.unsqueeze(0),
-            to_drafts(self._request.block, law.crossing, device),
+            to_drafts(self._request.block, law.law.crossing, device),
             law.seeds,
             torch.tensor([self._base], device=device),
             bonus=self._bonus,

@@ -18,8 +18,8 @@ class SessionLaw:
 
     law: Law
     """In a mode without a rule for blocks: lossless."""
-    crossing: Crossing
-    """What the drafter sends beside each token's id."""
+    sends: Crossing
+    """What the drafter sends beside each token's id; of blocks, what the expert needs."""
     stops_at_deferral: bool
     """Whether a drafted block ends at the first position that the drafter defers."""
     verifies_blocks: bool
@@ -46,13 +46,13 @@ class SessionLaw:
             coupled=blocks and law.coupling == pb.COUPLING_GUMBEL,
         )
         if blocks:
-            crossing = followed.crossing
+            sends = followed.crossing
         else:
-            crossing = Crossing(log_prob=law.mode == pb.MODE_SEQUENCE_CASCADE, defer=token_cascade)
+            sends = Crossing(log_prob=law.mode == pb.MODE_SEQUENCE_CASCADE, defer=token_cascade)
         greedy_sequence = law.mode == pb.MODE_SEQUENCE_CASCADE and law.temperature == 0
         return cls(
             law=followed,
-            crossing=crossing,
+            sends=sends,
             stops_at_deferral=token_cascade,
             verifies_blocks=blocks or greedy_sequence,
             seeds=seeds_tensor([law.seed], where),
