@@ -79,7 +79,7 @@ async def test_the_sequence_cascade_is_one_of_two_whole_answers(
 ) -> None:
     """The drafter's or the expert's; at alpha 0 never the drafter's, at 1 always."""
     common: dict[str, Any] = {"temperature": temperature, "seed": 4, "max_tokens": 24}
-    between = 0.72 if temperature == 0 else 0.8
+    between = 0.58 if temperature == 0 else 0.8
     chosen = set()
     for prompt in PROMPTS[:10]:
         drafter, expert = [
