@@ -88,18 +88,22 @@ def verify(
         trusted = accept & ~same
     accepted = accept.long().cumprod(1).sum(1)
 
-    # Only one row of each session is replaced: that of its first rejected token.
-    row = torch.arange(len(x), device=x.device), accepted.clamp(max=n - 1)
+    # Only one row of a session is replaced, that of its first rejected token; on the CPU, where
+    # asking costs no wait for a device, only of sessions that have one.
+    who = torch.arange(len(x), device=x.device)
+    if x.device.type == "cpu":
+        who = who[accepted < n]
+    row = who, accepted[who].clamp(max=n - 1)
     if own is not None:
-        token = own[row]
+        replacement = own[row]
     elif law.form is Form.GATE:
-        token = sample(p[row], keys(seeds, here[row], Purpose.EXPERT))
+        replacement = sample(p[row], keys(seeds[who], here[row], Purpose.EXPERT))
     else:
         pi = Target(at.target.at[row], at.target.rest[row])
         weights = log_residual(pi, at.ids[row], at.q[row], p[row])
-        token = gumbel_max(weights, keys(seeds, here[row], Purpose.RESAMPLE))
-    after = own[:, n] if bonus and own is not None else torch.full_like(token, -1)
-    token = torch.where(accepted == n, after, token)
+        replacement = gumbel_max(weights, keys(seeds[who], here[row], Purpose.RESAMPLE))
+    after = own[:, n] if bonus and own is not None else torch.full_like(accepted, -1)
+    token = torch.where(accepted == n, after, after.scatter(0, who, replacement))
     distance = (at.target.at - at.p).clamp(min=0).sum(-1)
     return Verdicts(
         accepted=accepted,
@@ -124,7 +128,8 @@ def log_residual(pi: Target, ids: Tensor, q: Tensor, p: Scaled) -> Tensor:
     Returns:
         float64 [S, V].
     """
-    weights = p.logits.double() - p.normalizer + pi.rest.log()
+    assert p.normalizer is not None, "there is chance above temperature 0 alone"
+    weights = p.spread().double() + (pi.rest.log() - p.normalizer)
     repeats = ids == ids[:, :1]
     repeats[:, 0] = False
 

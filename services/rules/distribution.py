@@ -19,7 +19,7 @@ DROPS_PER_NAT = 512
 MAX_DROP = 16383
 """Candidates further below the first (32 nats) are dropped; two bytes hold every other."""
 
-_NUCLEUS_FIRST_LOOK = 1024
+_NUCLEUS_LOOKS = (64, 1024)
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,11 @@ class Sampling:
     """0 keeps all."""
     top_p: float = 1.0
     """1 keeps all."""
+
+    @property
+    def neutral(self) -> bool:
+        """Whether scaling changes nothing."""
+        return self.temperature == 1 and self.top_k == 0 and self.top_p >= 1
 
 
 @dataclass(frozen=True)
@@ -57,44 +62,69 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Scaled:
-    """Scaled distributions [..., V], spelled out only where they are asked for."""
+    """Scaled distributions over V tokens, spelled out only where they are asked for."""
 
     logits: Tensor
-    """Floating [..., V]; above temperature 0 scaled, -inf where top-k or top-p cut."""
-    greedy: bool
-    """Whether the most likely token has all the mass."""
+    """Floating [..., V], or [..., m] of the tokens that top-k and top-p left."""
+    ids: Tensor | None
+    """These tokens, int64 [..., m]; an entry that was cut has the logit -inf.  None: all V."""
+    normalizer: Tensor | None
+    """``log sum exp`` of the logits, float64 [..., 1].  None at temperature 0, which is greedy."""
+    size: int
+    """V."""
 
     @classmethod
     def of(cls, logits: Tensor, sampling: Sampling) -> "Scaled":
         """Scales a model's logits, floating [..., V]."""
-        greedy = sampling.temperature == 0
-        return cls(logits if greedy else _truncated(logits, sampling), greedy)
+        size = logits.shape[-1]
+        if sampling.temperature == 0:
+            return cls(logits, None, None, size)
+        return cls(*_truncated(logits, sampling), size)
 
     def __getitem__(self, index: Any) -> "Scaled":
         """Some of the distributions."""
-        return Scaled(self.logits[index], self.greedy)
+        parts = (self.logits, self.ids, self.normalizer)
+        logits, ids, normalizer = (None if part is None else part[index] for part in parts)
+        assert logits is not None
+        return Scaled(logits, ids, normalizer, self.size)
+
+    @property
+    def greedy(self) -> bool:
+        """Whether the most likely token has all the mass."""
+        return self.normalizer is None
 
     @cached_property
     def favourite(self) -> Tensor:
         """The most likely token: int64 [...]."""
-        return self.logits.argmax(-1)
+        return self.token(self.logits.argmax(-1))
 
-    @cached_property
-    def normalizer(self) -> Tensor:
-        """Above temperature 0: ``log sum exp`` of the scaled logits, float64 [..., 1]."""
-        return self.logits.logsumexp(-1, keepdim=True).double()
+    def token(self, index: Tensor) -> Tensor:
+        """The tokens at some places of the last dimension: int64 [...]."""
+        if self.ids is None:
+            return index
+        return self.ids.gather(-1, index.unsqueeze(-1)).squeeze(-1)
 
     def at(self, ids: Tensor) -> Tensor:
-        """Probabilities of some tokens: int64 [..., m] to float64 [..., m]."""
-        if self.greedy:
+        """Probabilities of some tokens: int64 [..., k] to float64 [..., k]."""
+        if self.normalizer is None:
             return (ids == self.favourite.unsqueeze(-1)).double()
-        return (self.logits.gather(-1, ids).double() - self.normalizer).exp()
+        if self.ids is None:
+            logits = self.logits.gather(-1, ids)
+        else:
+            same = ids.unsqueeze(-1) == self.ids.unsqueeze(-2)
+            logits = torch.where(same, self.logits.unsqueeze(-2), -torch.inf).amax(-1)
+        return (logits.double() - self.normalizer).exp()
+
+    def spread(self) -> Tensor:
+        """The logits of all tokens, [..., V]: -inf where top-k or top-p cut."""
+        if self.ids is None:
+            return self.logits
+        whole = self.logits.new_full((*self.logits.shape[:-1], self.size), -torch.inf)
+        return whole.scatter_(-1, self.ids, self.logits)
 
     def dense(self) -> Tensor:
         """Probabilities of all tokens, [..., V], of the logits' dtype."""
-        if self.greedy:
-            return one_hot(self.logits)
-        return self.logits.softmax(-1)
+        return one_hot(self.logits) if self.greedy else self.spread().softmax(-1)
 
 
 def one_hot(logits: Tensor) -> Tensor:
@@ -107,38 +137,45 @@ def scaled(logits: Tensor, sampling: Sampling) -> Tensor:
     return Scaled.of(logits, sampling).dense()
 
 
-def _truncated(logits: Tensor, sampling: Sampling) -> Tensor:
-    """Scaled logits [..., V], -inf where top-k, then top-p over what top-k left, cut."""
+def _truncated(logits: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Scaled logits, after top-k, then top-p over what top-k left.
+
+    Returns:
+        The logits, the tokens that they are of (None: all), and ``log sum exp``; see ``Scaled``.
+    """
     if sampling.temperature != 1:
         logits = logits / sampling.temperature
-    size = logits.shape[-1]
-    if 0 < sampling.top_k < size:
+    if 0 < sampling.top_k < logits.shape[-1]:
         top, ids = logits.topk(sampling.top_k)
         mass = top.softmax(-1)
-    elif sampling.top_p < 1:
-        top, ids, mass = _nucleus_part(logits, sampling.top_p)
     else:
-        return logits
+        total = logits.logsumexp(-1, keepdim=True)
+        if sampling.top_p >= 1:
+            return logits, None, total.double()
+        top, ids, mass = _nucleus_part(logits, total, sampling.top_p)
     if sampling.top_p < 1:
         keep = mass.cumsum(-1) - mass < sampling.top_p
         keep[..., 0] = True  # the smallest leading set with top_p of the mass is never empty
         top = torch.where(keep, top, -torch.inf)
-    return torch.full_like(logits, -torch.inf).scatter_(-1, ids, top)
+    normalizer = top.logsumexp(-1, keepdim=True).double()
+    if top.shape[-1] > _NUCLEUS_LOOKS[-1]:  # too many to look through for every token asked for
+        return torch.full_like(logits, -torch.inf).scatter_(-1, ids, top), None, normalizer
+    return top, ids, normalizer
 
 
-def _nucleus_part(logits: Tensor, top_p: float) -> tuple[Tensor, Tensor, Tensor]:
+def _nucleus_part(logits: Tensor, total: Tensor, top_p: float) -> tuple[Tensor, Tensor, Tensor]:
     """The most likely tokens with ``top_p`` of the mass, and more: logits, ids, mass [..., m].
 
     A full sort of a large vocabulary is slow on the CPU, and seldom needed to find them.  On CUDA
     it is fast, and asking whether it is needed would wait for the device.
     """
-    size = logits.shape[-1]
-    total = logits.logsumexp(-1, keepdim=True)
-    if logits.device.type == "cpu" and size > _NUCLEUS_FIRST_LOOK:
-        top, ids = logits.topk(_NUCLEUS_FIRST_LOOK)
-        mass = (top - total).exp()
-        if bool((mass.sum(-1) >= top_p).all()):
-            return top, ids, mass
+    if logits.device.type == "cpu":
+        for look in _NUCLEUS_LOOKS:
+            if look < logits.shape[-1]:
+                top, ids = logits.topk(look)
+                mass = (top - total).exp()
+                if bool((mass.sum(-1) >= top_p).all()):
+                    return top, ids, mass
     top, ids = logits.sort(-1, descending=True)
     return top, ids, (top - total).exp()
 

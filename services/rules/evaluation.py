@@ -54,7 +54,8 @@ def evaluate(law: Law, logits: Tensor, p: Scaled, drafts: Drafts) -> Evaluation:
     """
     listed = drafts.listed()
     q, p_at = listed.probabilities(), p.at(listed.ids)
-    q1, p1 = drafts.unscaled(law), OfLogits(logits, listed.ids)
+    known = p.normalizer if law.sampling.neutral else None
+    q1, p1 = drafts.unscaled(law), OfLogits(logits, listed.ids, known)
     q_known = p.greedy or drafts.candidates is not None
     pi_known = torch.ones_like(drafts.ids, dtype=torch.bool)
     defer: Tensor | None = None

@@ -89,17 +89,22 @@ def _vocabulary(size: int, device: torch.device) -> Tensor:
     return _mix_(torch.arange(1, size + 1, dtype=torch.int64, device=device) * _WEYL)
 
 
-def gumbel(key: Tensor, size: int) -> Tensor:
-    """Standard Gumbel noise for each token of a vocabulary.
+def exponential(key: Tensor, size: int) -> Tensor:
+    """Standard exponential noise for each token of a vocabulary: ``exp(-g)`` of Gumbel noise g.
 
     Args:
         key: int64 [...].
         size: V.
 
     Returns:
-        float64 [..., V].
+        float64 [..., V], above 0.
     """
-    return _gumbel_(key.unsqueeze(-1) + _vocabulary(size, key.device))
+    return _unit(_mix_(key.unsqueeze(-1) + _vocabulary(size, key.device))).log_().neg_()
+
+
+def gumbel(key: Tensor, size: int) -> Tensor:
+    """Standard Gumbel noise for each token of a vocabulary: as ``exponential``."""
+    return exponential(key, size).log_().neg_()
 
 
 def gumbel_at(key: Tensor, ids: Tensor) -> Tensor:
@@ -112,8 +117,5 @@ def gumbel_at(key: Tensor, ids: Tensor) -> Tensor:
     Returns:
         float64 [..., K].
     """
-    return _gumbel_(key.unsqueeze(-1) + _mix_((ids + 1) * _WEYL))
-
-
-def _gumbel_(counters: Tensor) -> Tensor:
+    counters = key.unsqueeze(-1) + _mix_((ids + 1) * _WEYL)
     return _unit(_mix_(counters)).log_().neg_().log_().neg_()

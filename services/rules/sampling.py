@@ -2,14 +2,20 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from services.rules.distribution import Candidates, Sampling, Scaled, candidates
-from services.rules.noise import Purpose, gumbel, gumbel_at, keys
+from services.rules.noise import Purpose, exponential, gumbel_at, keys
+
+_AT_ONCE = 1 << 20
+"""Numbers of noise that are made at once on the CPU: more do not stay in its cache."""
 
 
 def gumbel_max(log_weights: Tensor, key: Tensor) -> Tensor:
-    """Samples a token by ``argmax_v (log w(v) + g(v))``.
+    """Samples a token by ``argmax_v (log w(v) + g(v))``, g Gumbel noise.
+
+    Computed as ``argmax_v (w(v) / e(v))`` with ``e = exp(-g)``, which takes one logarithm less.
 
     Args:
         log_weights: logarithms of unnormalised weights, floating [..., V].
@@ -18,12 +24,26 @@ def gumbel_max(log_weights: Tensor, key: Tensor) -> Tensor:
     Returns:
         int64 [...].
     """
-    return gumbel(key, log_weights.shape[-1]).add_(log_weights).argmax(-1)
+    size = log_weights.shape[-1]
+    rows = max(_AT_ONCE // size, 1) if key.device.type == "cpu" else key.numel()
+    parts = zip(key.reshape(-1).split(rows), log_weights.reshape(-1, size).split(rows), strict=True)
+    return torch.cat([_race(log_w, k) for k, log_w in parts]).view(key.shape)
+
+
+def _race(log_weights: Tensor, key: Tensor) -> Tensor:
+    """``gumbel_max`` of some rows."""
+    weights = (log_weights - log_weights.amax(-1, keepdim=True)).exp_()
+    noise = exponential(key, weights.shape[-1])
+    return torch.div(weights, noise, out=noise).argmax(-1)
 
 
 def sample(p: Scaled, key: Tensor) -> Tensor:
     """Samples from ``p`` [..., V] with the noise of ``key`` [...]; at temperature 0 without."""
-    return p.favourite if p.greedy else gumbel_max(p.logits, key)
+    if p.greedy:
+        return p.favourite
+    if p.ids is None:
+        return gumbel_max(p.logits, key)
+    return p.token(gumbel_at(key, p.ids).add_(p.logits).argmax(-1))
 
 
 def sample_expert(logits: Tensor, sampling: Sampling, seeds: Tensor, positions: Tensor) -> Tensor:

@@ -59,13 +59,17 @@ class OfProbabilities:
 class OfLogits:
     """Of a model's logits [..., V], listed at ``ids`` [..., m]; computes only what is asked for."""
 
-    def __init__(self, logits: Tensor, ids: Tensor) -> None:
+    def __init__(self, logits: Tensor, ids: Tensor, normalizer: Tensor | None = None) -> None:
+        """``normalizer``: the logits' ``log sum exp``, float64 [..., 1], where it is known."""
         self._logits = logits
         self._ids = ids
+        self._normalizer = normalizer
 
     @cached_property
     def normalizer(self) -> Tensor:
         """``log sum exp`` of the logits: float64 [..., 1]."""
+        if self._normalizer is not None:
+            return self._normalizer
         total: Tensor = self._logits.logsumexp(-1, keepdim=True)
         return total.double()
 

@@ -74,7 +74,7 @@ def test_verify_accepts_and_replaces_as_enumerated(
         lossless = (at.p[0] / at.q[0]).clamp(max=1)[drawn]
         beyond = (chance - lossless).clamp(min=0)
         assert torch.allclose(trusted[drawn], beyond, rtol=0, atol=1.01 / grid)
-        if temperature > 0:
+        if temperature > 0 and (verdicts.accepted == 0).any():
             residual = weights[0][0].exp()
             excess = (at.pi[0] - at.q[0]).clamp(min=0)
             expected = excess if excess.any() else at.pi[0]

@@ -117,7 +117,7 @@ def test_draws_see_a_residual_without_eta(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_draws_see_a_rule_on_scaled_probabilities(monkeypatch: pytest.MonkeyPatch) -> None:
-    def mistaken(logits: Tensor, ids: Tensor) -> Unscaled:
+    def mistaken(logits: Tensor, ids: Tensor, normalizer: Tensor | None) -> Unscaled:
         return OfLogits(logits / COOLED.sampling.temperature, ids)
 
     monkeypatch.setattr(evaluation, "OfLogits", mistaken)
