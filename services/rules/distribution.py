@@ -21,6 +21,9 @@ MAX_DROP = 16383
 
 _NUCLEUS_LOOKS = (64, 1024)
 
+_LISTED_AT_MOST = 64
+"""A list of more than this part of the vocabulary costs more to look through than it saves."""
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -158,7 +161,7 @@ def _truncated(logits: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor | Non
         keep[..., 0] = True  # the smallest leading set with top_p of the mass is never empty
         top = torch.where(keep, top, -torch.inf)
     normalizer = top.logsumexp(-1, keepdim=True).double()
-    if top.shape[-1] > _NUCLEUS_LOOKS[-1]:  # too many to look through for every token asked for
+    if top.shape[-1] * _LISTED_AT_MOST > logits.shape[-1]:
         return torch.full_like(logits, -torch.inf).scatter_(-1, ids, top), None, normalizer
     return top, ids, normalizer
 
