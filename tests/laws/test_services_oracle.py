@@ -23,7 +23,7 @@ PROMPTS = [
     for text in ("Return a ", "The ", "If the ", "Raises ValueError", "A list of ", "def ", "é")
 ]
 # Some in the suite, all that was promised with the mark.
-ANSWERS = [5, pytest.param(50, marks=[pytest.mark.laws, pytest.mark.timeout(1800)])]
+ANSWERS = [3, pytest.param(50, marks=[pytest.mark.laws, pytest.mark.timeout(1800)])]
 TEMPERATURES = [0.0, 0.7, 1.0]
 
 
