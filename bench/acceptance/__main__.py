@@ -7,6 +7,7 @@ import typer
 
 from bench import options, results
 from bench.acceptance.cases import CASES
+from bench.acceptance.drafting import LEAST_ANSWER
 from bench.acceptance.measure import draft, measure
 from bench.acceptance.operations import operations, shown
 from bench.acceptance.report import Run, to_json, to_markdown
@@ -14,7 +15,7 @@ from bench.acceptance.verifying import Expert
 from bench.machine import Watch
 from bench.pair import choose_pair
 from bench.progress import progress_bar
-from bench.prompts import read_prompts
+from bench.prompts import check_room, read_prompts
 from services.engine.model import load
 
 
@@ -34,6 +35,7 @@ def acceptance(
     watch = Watch("bench.acceptance")
     models = choose_pair(pair, drafter, expert, dtype)
     prompts = read_prompts(models.expert, limit)
+    check_room(prompts, LEAST_ANSWER, models.context_length)
     with progress_bar(1 + repeats + len(CASES)) as bar:
         bar.say("drafting")
         drafted = draft(models, prompts, CASES)
