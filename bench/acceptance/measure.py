@@ -94,8 +94,8 @@ def _growth(expert: Expert, case: Case, blocks: Sequence[Block], repeats: int) -
     alone: list[float] = []
     together: list[float] = []
     for repeat in range(-1, repeats):
-        times, time = batch.alone(), batch.together()
+        one_by_one, at_once = batch.alone(), batch.together()
         if repeat >= 0:
-            alone += times
-            together.append(time)
+            alone.append(one_by_one)
+            together.append(at_once)
     return growth(SESSIONS, alone, together)

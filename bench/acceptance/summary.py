@@ -39,7 +39,7 @@ class Growth:
     sessions: int
     """In one call."""
     alone_ms: float
-    """A call for one session."""
+    """A call for one session, on average over the same sessions."""
     together_ms: float
     """A session's share of a call for all."""
 
@@ -54,11 +54,12 @@ def growth(sessions: int, alone_s: Sequence[float], together_s: Sequence[float])
 
     Args:
         sessions: in one call.
-        alone_s: of calls for one session, at least one.
-        together_s: of calls for all, at least one.
+        alone_s: of each repeat, at least one: all sessions one after the other.  Their sum and not
+            the median of the calls, as a session whose block is accepted whole costs less.
+        together_s: of each repeat: one call for all.
     """
     return Growth(
         sessions=sessions,
-        alone_ms=1000 * median(alone_s),
+        alone_ms=1000 * median(alone_s) / sessions,
         together_ms=1000 * median(together_s) / sessions,
     )

@@ -61,7 +61,7 @@ def test_medians_and_the_share_of_the_pass() -> None:
 
 
 def test_a_session_of_a_batch_against_a_session_alone() -> None:
-    found = growth(16, alone_s=[0.002, 0.002, 0.009], together_s=[0.064])
+    found = growth(16, alone_s=[0.032, 0.032, 0.9], together_s=[0.064])
     assert (found.alone_ms, found.together_ms) == pytest.approx((2, 4))
     assert found.ratio == pytest.approx(2)
 
@@ -209,7 +209,7 @@ def test_a_batch_is_its_sessions(case: Case, drafted: Drafted, expert: Expert) -
     ]
     assert many.accepted.tolist() == [v.accepted.item() for v in each]
     assert many.token.tolist() == [v.token.item() for v in each]
-    assert len(batch.alone()) == 5
+    assert batch.alone() > 0
     assert batch.together() > 0
 
 
