@@ -161,7 +161,7 @@ async def test_health_and_reflection(tiny_services: Services) -> None:
         (tiny_services.expert, "cascade.v1.ExpertService"),
     ):
         async with grpc.aio.insecure_channel(process.address) as channel:
-            check: Any = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined]
+            check: Any = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined]  # untyped
             for name in ("", service):
                 response = await check(health_pb2.HealthCheckRequest(service=name))
                 assert response.status == health_pb2.HealthCheckResponse.SERVING
