@@ -12,6 +12,7 @@ from cascade.v1 import model_pb2, model_pb2_grpc
 from pydantic import ValidationError
 from transformers.utils.logging import disable_progress_bar
 
+from services.engine.allocator import keep_freed_memory
 from services.engine.engine import Engine
 from services.engine.model import Model, load
 from services.errors import CascadeError
@@ -31,6 +32,7 @@ AddServicer = Callable[[Pod, grpc.aio.Server], None]
 def main(role: model_pb2.Role.ValueType, service: str, add_servicer: AddServicer) -> None:
     """Serves a model in a role until SIGTERM; exits with one clear line where it can't."""
     configure_logs()
+    keep_freed_memory()
     try:
         settings = PodSettings()  # type: ignore[call-arg]  # the rest comes from flags
         log.info("settings", **settings.model_dump())
