@@ -8,8 +8,8 @@ from bench.acceptance.cases import Case
 from bench.acceptance.steps import carry_out
 from bench.prompts import Prompt
 from services.drafter.draft import DraftStep
-from services.engine.engine import Session
 from services.engine.model import Model
+from services.engine.session import Session
 from services.errors import CascadeError
 from services.pod.law import SessionLaw
 

@@ -34,7 +34,7 @@ def operations(expert: Expert, case: Case, blocks: Sequence[Block]) -> list[Oper
         feed = step.feed(session)
         logits = expert.model.forward(session.slot, feed.tokens, feed.rows)
         with profile(activities=[ProfilerActivity.CPU]) as profiled:
-            step.take(session, logits)
+            step.take(session, step.decide([step], logits.unsqueeze(0))[0].tolist())
         for event in profiled.key_averages():
             spent[event.key] += event.self_cpu_time_total
             calls[event.key] += event.count

@@ -1,10 +1,13 @@
 """A session's steps, carried out as the engine's worker does it, with a clock on each part."""
 
-import time
+import sys
 from dataclasses import dataclass
 
-from services.engine.engine import Session, Step
 from services.engine.model import Model
+from services.engine.passes import begin, run
+from services.engine.schedule import choose, left
+from services.engine.session import Queued, Session
+from services.engine.step import Step
 
 
 @dataclass(frozen=True)
@@ -18,15 +21,17 @@ class Timed:
 
 
 def carry_out(model: Model, session: Session, step: Step) -> Timed:
-    """Runs a step to its end, on this thread."""
+    """Runs a step to its end, on this thread.
+
+    Raises:
+        CascadeError: the step failed, if its ``fail`` raises what it is told.
+    """
     pass_s = after_s = 0.0
-    done = not step.begin(session)
-    while not done:
-        feed = step.feed(session)
-        start = time.perf_counter()
-        logits = model.forward(session.slot, feed.tokens, max(feed.rows, 1))
-        there = time.perf_counter()
-        done = step.take(session, logits)
-        pass_s += there - start
-        after_s += time.perf_counter() - there
+    queued = Queued(step)
+    begin(session, queued)
+    while not queued.over:
+        left(session, queued)
+        report = run(model, choose([(session, queued)], [session], sys.maxsize))
+        pass_s += report.model_s
+        after_s += report.after_s
     return Timed(pass_s, after_s)

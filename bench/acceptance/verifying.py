@@ -8,8 +8,8 @@ from cascade.v1 import expert_pb2
 from bench.acceptance.cases import Case
 from bench.acceptance.drafting import Block
 from bench.acceptance.steps import Timed, carry_out
-from services.engine.engine import Session
 from services.engine.model import Model
+from services.engine.session import Session
 from services.errors import CascadeError
 from services.expert.verify import VerifyStep
 from services.pod.law import SessionLaw

@@ -50,7 +50,7 @@ def _views(model: Model, dtype: str, comparison: Comparison) -> list[View]:
     prompt, prefix = list(comparison.prompt.token_ids), list(comparison.one[:at])
     logits = {
         "token by token": stepped(model, prompt, prefix),
-        "in one pass": model.forward(model.new_slot(), prompt + prefix, rows=1)[0],
+        "in one pass": model.logits(prompt + prefix, rows=1)[0],
     }
     return [view(row, tokens, dtype, feeding) for feeding, row in logits.items()]
 
@@ -61,6 +61,7 @@ def stepped(model: Model, prompt: list[int], prefix: list[int]) -> Tensor:
     logits = model.forward(slot, prompt, rows=1)
     for token in prefix:
         logits = model.forward(slot, [token], rows=1)
+    slot.truncate(0)
     return logits[0]
 
 

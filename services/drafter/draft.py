@@ -1,19 +1,21 @@
 """Drafting a block: one pass for each token."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
+from typing import Self
 
 import torch
 from cascade.v1 import drafter_pb2, law_pb2
 from torch import Tensor
 
-from services.engine.engine import Feed, Session, Step
 from services.engine.model import ModelFacts
+from services.engine.session import Session
+from services.engine.step import Feed, Step
 from services.errors import CascadeError, InvalidField
 from services.pod.law import SessionLaw
 from services.pod.stream import check_length, check_position, check_tokens
 from services.pod.timing import to_proto
-from services.rules.sampling import Drafted, sample_draft
+from services.rules.sampling import sample_draft
 from services.rules.unscaled import OfLogits
 
 MAX_TOKENS = 1024
@@ -54,6 +56,7 @@ class DraftStep(Step):
         self._emit = emit
         self._log_probs = log_probs
         self._drafted = 0
+        self._position = 0
         self._piece = drafter_pb2.DraftedBlock(step_id=request.step_id)
 
     def begin(self, session: Session) -> bool:
@@ -63,7 +66,7 @@ class DraftStep(Step):
         base = request.position + len(request.append)
         check_length("max_tokens", base + request.max_tokens, self._context_length)
         session.rebase(request.position, list(request.append))
-        self._piece.position = base
+        self._piece.position = self._position = base
         if request.max_tokens == 0 and session.slot.length == base:
             self._send(last=True)
             return False
@@ -71,22 +74,56 @@ class DraftStep(Step):
 
     def feed(self, session: Session) -> Feed:
         """The tokens that the model has not seen; usually the last one drafted."""
-        return Feed(session.unseen(), rows=1)
+        return Feed(session.unseen(), rows=1 if self._request.max_tokens else 0)
 
-    def take(self, session: Session, logits: Tensor) -> bool:
-        """Samples the next token of the block."""
+    @property
+    def group(self) -> Hashable:
+        """Drafts of one law that send the same."""
+        return self._law.kind, self._log_probs, self._looks_at_top
+
+    @property
+    def _looks_at_top(self) -> bool:
+        return self._law.sends.top_log_prob or self._request.early_stop > 0
+
+    @classmethod
+    def decide(cls, steps: Sequence[Self], logits: Tensor) -> Tensor:
+        """Samples the next token of each block; what crosses of it, in the order of ``_encode``."""
+        first, logits = steps[0], logits[:, -1]
+        law, sends = first._law.law, first._law.sends
+        positions = torch.tensor([step._position for step in steps], device=logits.device)
+        drafted = sample_draft(
+            logits,
+            law.sampling,
+            law.candidates,
+            torch.cat([step._law.seeds for step in steps]),
+            positions,
+            law.draft_purpose,
+        )
+        q, q1 = drafted.candidates, OfLogits(logits, drafted.ids.unsqueeze(-1))
+        parts = [drafted.ids.unsqueeze(-1)]
+        if first._looks_at_top:
+            parts.append(q1.log_top)
+        if sends.log_prob:
+            parts.append(q1.log_at)
+        if sends.defer:
+            parts.append(law.drafter_defers(q1))
+        if first._log_probs:
+            of_x = q.ids == drafted.ids.unsqueeze(-1)
+            parts.append((q.probabilities() * of_x).sum(-1, keepdim=True).log())
+        if sends.candidates:
+            parts += [q.ids, q.drops]
+        return torch.cat([part.double() for part in parts], -1)  # ids are exact in float64
+
+    def take(self, session: Session, decided: list[float]) -> bool:
+        """The next token of the block."""
         if self._request.max_tokens == 0:
             self._send(last=True)
             return True
-        law = self._law.law
-        position = torch.tensor([len(session.tokens)], device=logits.device)
-        drafted = sample_draft(
-            logits, law.sampling, law.candidates, self._law.seeds, position, law.draft_purpose
-        )
-        token = self._encode(logits, drafted)
+        token = self._encode(decided)
         deferred = self._law.stops_at_deferral and token.defer
         if not deferred:
             session.tokens.extend([token.id])
+            self._position += 1
         self._piece.tokens.append(token)
         self._drafted += 1
         early_stop = self._request.early_stop
@@ -104,37 +141,24 @@ class DraftStep(Step):
         """Ends the session."""
         self._emit(error)
 
-    def _encode(self, logits: Tensor, drafted: Drafted) -> law_pb2.DraftedToken:
-        """The drafted token for the wire, by one copy from the device."""
-        sends, q = self._law.sends, drafted.candidates
-        q1 = OfLogits(logits, drafted.ids.unsqueeze(-1))
-        parts = {"id": drafted.ids}
-        if sends.top_log_prob or self._request.early_stop > 0:
-            parts["top_log_prob"] = q1.log_top
+    def _encode(self, decided: list[float]) -> law_pb2.DraftedToken:
+        """The drafted token for the wire."""
+        sends, rest = self._law.sends, iter(decided)
+        token = law_pb2.DraftedToken(id=int(next(rest)))
+        if self._looks_at_top:
+            token.top_log_prob = next(rest)
         if sends.log_prob:
-            parts["log_prob"] = q1.log_at
+            token.log_prob = next(rest)
         if sends.defer:
-            parts["defer"] = self._law.law.drafter_defers(q1)
+            token.defer = bool(next(rest))
         if self._log_probs:
-            of_x = q.ids == drafted.ids.unsqueeze(-1)
-            parts["scaled_log_prob"] = (q.probabilities() * of_x).sum(-1).log()
+            token.scaled_log_prob = next(rest)
         if sends.candidates:
-            parts |= {"ids": q.ids, "drops": q.drops}
-        # Ids are exact in float64.
-        flat = iter(torch.cat([part.double().flatten() for part in parts.values()]).tolist())
-        host = {name: [next(flat) for _ in range(part.numel())] for name, part in parts.items()}
-        token = law_pb2.DraftedToken(id=int(host["id"][0]))
-        for name in ("top_log_prob", "log_prob", "scaled_log_prob"):
-            if name in host:
-                setattr(token, name, host[name][0])
-        if "defer" in host:
-            token.defer = bool(host["defer"][0])
-        if sends.candidates:
-            pairs = [
-                (int(i), int(d)) for i, d in zip(host["ids"], host["drops"], strict=True) if d >= 0
-            ]
-            token.candidates.ids.extend(i for i, _ in pairs)
-            token.candidates.drops.extend(d for _, d in pairs)
+            pairs = [int(value) for value in rest]
+            k = len(pairs) // 2
+            kept = [j for j in range(k) if pairs[k + j] >= 0]
+            token.candidates.ids.extend(pairs[j] for j in kept)
+            token.candidates.drops.extend(pairs[k + j] for j in kept)
         return token
 
     def _send(self, *, last: bool) -> None:

@@ -7,7 +7,7 @@ from cascade.v1 import drafter_pb2 as pb
 from cascade.v1 import drafter_pb2_grpc, law_pb2
 
 from services.drafter.draft import DraftStep
-from services.engine.engine import Step
+from services.engine.step import Step
 from services.errors import CascadeError, InvalidField
 from services.pod.law import SessionLaw
 from services.pod.score import ScoreStep

@@ -1,75 +1,141 @@
-"""The key-value cache of one session: exact roll-back, no copy of the past at a step.
+"""The key-value cache of a pod: one room in pages for all its sessions, and a session's part of it.
 
-The only place that knows how much of a session the model has seen.  transformers' own dynamic layer
-copies the whole past to append to it; this one writes into room that it doubles when it is full, so
-that rolling back is only a shorter length.
+The only place that knows how much of a session the model has seen.  transformers' own paged cache
+masks every session's queries against every other's keys in one product, which on the CPU costs more
+than all the rest of a pass; and none of its caches takes back single tokens (docs/architecture.md).
 """
 
-from torch import Tensor
-from transformers.cache_utils import Cache, DynamicLayer
+from collections.abc import Sequence
 
-_FIRST_ROOM = 256
+import torch
 
-
-class SlotLayer(DynamicLayer):
-    """Keys and values of one layer: [1, heads, room, head size], of which ``length`` are valid."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
-        self.length = 0
-        self._room: list[Tensor] = []
-
-    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        """Makes the first room, from the shape of the first keys and values."""
-        self.dtype, self.device = key_states.dtype, key_states.device
-        self._room = [_grown(t, 0, _FIRST_ROOM) for t in (key_states, value_states)]
-        self.is_initialized = True
-
-    def update(
-        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
-    ) -> tuple[Tensor, Tensor]:
-        """Appends [1, heads, n, head size] and returns all that is valid."""
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-        start, end = self.length, self.length + key_states.shape[-2]
-        if end > self._room[0].shape[-2]:
-            size = max(end, 2 * self._room[0].shape[-2])
-            self._room = [_grown(t, start, size) for t in self._room]
-        for room, new in zip(self._room, (key_states, value_states), strict=True):
-            room[..., start:end, :] = new
-        self.length = end
-        keys, values = (room[..., :end, :] for room in self._room)
-        return keys, values
-
-    def get_seq_length(self) -> int:
-        """Number of valid tokens."""
-        return self.length
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        """Key length and offset of the mask for ``query_length`` further tokens."""
-        return self.length + query_length, 0
+from services.engine.pages import PAGE, ROOT, PagePool
 
 
-def _grown(t: Tensor, length: int, room: int) -> Tensor:
-    grown = t.new_empty(*t.shape[:-2], room, t.shape[-1])
-    grown[..., :length, :] = t[..., :length, :]
-    return grown
+class KeyValueCache:
+    """Keys and values of ``pages`` pages in every layer, and who holds which."""
+
+    def __init__(
+        self,
+        layers: int,
+        heads: int,
+        size: int,
+        pages: int,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        """``heads`` and ``size``: of the keys.  The system gives memory as pages are first used."""
+        shape = (pages * PAGE, heads, size)
+        self.keys = [torch.empty(shape, dtype=dtype, device=device) for _ in range(layers)]
+        """Of each layer: [tokens, heads, size]."""
+        self.values = [torch.empty(shape, dtype=dtype, device=device) for _ in range(layers)]
+        self.pool = PagePool(pages)
+        self.queried_tokens = 0
+        """Tokens that sessions without any began with."""
+        self.found_tokens = 0
+        """Those of them that other sessions had left there."""
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens it holds."""
+        return self.pool.total * PAGE
+
+    @property
+    def used(self) -> float:
+        """Share of the pages that sessions hold."""
+        return 1 - self.pool.free / self.pool.total
+
+    def copy(self, source: int, target: int) -> None:
+        """Copies a page."""
+        for layer in (*self.keys, *self.values):
+            pages = layer.view(-1, PAGE, *layer.shape[1:])
+            pages[target] = pages[source]
 
 
 class Slot:
-    """The key-value cache of one session on one model."""
+    """One session's part of a cache: the pages of the tokens that the model has seen."""
 
-    def __init__(self, layers: int) -> None:
-        self._layers = [SlotLayer() for _ in range(layers)]
-        self.cache = Cache(layers=list(self._layers))
-        """What a transformers model takes as ``past_key_values``."""
+    def __init__(self, cache: KeyValueCache) -> None:
+        self._cache = cache
+        self.tokens: list[int] = []
+        """The tokens that the model has seen.  Not to be changed."""
+        self.pages: list[int] = []
+        """In order; the last may have room.  Not to be changed."""
+        self._serials: list[int] = []
 
     @property
     def length(self) -> int:
         """Tokens that the model has seen."""
-        return self._layers[0].length
+        return len(self.tokens)
 
     def truncate(self, length: int) -> None:
         """Rolls back to the first ``length`` tokens; does nothing where there are no more."""
-        for layer in self._layers:
-            layer.length = min(layer.length, length)
+        del self.tokens[length:]
+        self._keep_pages(-(-len(self.tokens) // PAGE))
+
+    def _keep_pages(self, count: int) -> None:
+        # The last first: the beginning of a prefix is the most worth keeping.
+        while len(self.pages) > count:
+            self._cache.pool.release(self.pages.pop())
+        del self._serials[len(self.tokens) // PAGE :]
+
+    def adopt(self, tokens: Sequence[int]) -> int:
+        """In an empty slot: takes what is there of ``tokens``, whole pages of it.
+
+        Returns:
+            How many of the tokens the slot holds now.
+        """
+        assert not self.tokens, "a slot that is not empty has tokens of its own"
+        pool, serial = self._cache.pool, ROOT
+        self._cache.queried_tokens += len(tokens)
+        for start in range(0, len(tokens) - PAGE + 1, PAGE):
+            found = pool.find(serial, tokens[start : start + PAGE])
+            if found is None:
+                break
+            serial = found.serial
+            pool.hold(found.page)
+            self.pages.append(found.page)
+            self._serials.append(serial)
+        self.tokens.extend(tokens[: len(self.pages) * PAGE])
+        self._cache.found_tokens += len(self.tokens)
+        return len(self.tokens)
+
+    def reserve(self, count: int) -> bool:
+        """Makes room for ``count`` tokens more; False where there is none."""
+        pool, had = self._cache.pool, len(self.pages)
+        if len(self.tokens) % PAGE and not self._own_last():
+            return False
+        while len(self.pages) * PAGE < len(self.tokens) + count:
+            page = pool.take(self.pages[-1] if self.pages else None)
+            if page is None:
+                self._keep_pages(had)
+                return False
+            self.pages.append(page)
+        return True
+
+    def _own_last(self) -> bool:
+        """Makes the last page, which has room, one that nobody else reads."""
+        pool, index = self._cache.pool, len(self.tokens) // PAGE
+        page = self.pages[index]
+        if pool.references(page) > 1:
+            copy = pool.take()
+            if copy is None:
+                return False
+            self._cache.copy(page, copy)
+            pool.release(page)
+            self.pages[index] = copy
+        else:
+            pool.unregister(page)
+        return True
+
+    def extend(self, tokens: Sequence[int]) -> None:
+        """The model has seen ``tokens``, for which there was room."""
+        self.tokens.extend(tokens)
+
+    def share(self) -> None:
+        """Lets other sessions find the pages that are full."""
+        pool = self._cache.pool
+        for index in range(len(self._serials), len(self.tokens) // PAGE):
+            before = self._serials[-1] if self._serials else ROOT
+            held = self.tokens[index * PAGE : (index + 1) * PAGE]
+            self._serials.append(pool.register(self.pages[index], before, held))

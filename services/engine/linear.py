@@ -38,7 +38,7 @@ def can_pack(dtype: torch.dtype) -> bool:
     )
 
 
-def pack(module: nn.Module, *, at_least: int = 1 << 16) -> int:
+def pack_linears(module: nn.Module, *, at_least: int = 1 << 16) -> int:
     """Packs every linear layer below ``module`` in place, one at a time, and drops its weights.
 
     Layers of fewer than ``at_least`` weights are left: they gain nothing.
@@ -52,5 +52,5 @@ def pack(module: nn.Module, *, at_least: int = 1 << 16) -> int:
             setattr(module, name, PackedLinear(child))
             packed += 1
         else:
-            packed += pack(child, at_least=at_least)
+            packed += pack_linears(child, at_least=at_least)
     return packed

@@ -1,4 +1,4 @@
-"""Loads a causal language model and runs it for one session at a time."""
+"""Loads a causal language model and runs passes of it."""
 
 import json
 from collections.abc import Sequence
@@ -11,11 +11,14 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from services.engine.cache import Slot
+from services.engine import attention
+from services.engine.batch import Part, pack
+from services.engine.cache import KeyValueCache, Slot
 from services.engine.fingerprint import tokenizer_fingerprint, weights_fingerprint
-from services.engine.linear import can_pack, pack
-from services.engine.support import check_supported
-from services.errors import ModelUnsupported
+from services.engine.linear import can_pack, pack_linears
+from services.engine.memory import CachePlan, plan_cache
+from services.engine.support import check_attention, check_supported
+from services.errors import EngineFailed, ModelUnsupported
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -36,48 +39,75 @@ class ModelFacts:
     vocabulary_size: int
     """Entries of the tokenizer; output entries beyond it are masked."""
     context_length: int
+    """Tokens of a session: what the model takes, or the whole cache where that is less."""
     end_token_ids: tuple[int, ...]
     dtype: str
     device: str
+    slots: int
+    """Sessions at once."""
+    cache_tokens: int
+    """Tokens of all sessions together."""
+    cache_bytes: int
 
 
 class Model:
-    """A model's weights on a device."""
+    """A model's weights on a device, and the cache of its sessions."""
 
-    def __init__(self, module: PreTrainedModel, facts: ModelFacts, device: torch.device) -> None:
+    def __init__(
+        self,
+        module: PreTrainedModel,
+        facts: ModelFacts,
+        cache: KeyValueCache,
+        device: torch.device,
+    ) -> None:
         self.facts = facts
+        self.cache = cache
         self.device = device
         self._module = module
-        self._layers = int(module.config.get_text_config(decoder=True).num_hidden_layers)
+        self._dtype = module.dtype
 
     def new_slot(self) -> Slot:
-        """An empty cache for one session."""
-        return Slot(self._layers)
+        """An empty part of the cache, for one session."""
+        return Slot(self.cache)
 
     @torch.inference_mode()
-    def forward(self, slot: Slot, tokens: Sequence[int], rows: int) -> Tensor:
-        """Feeds ``tokens`` after what the slot holds.
+    def run(self, parts: Sequence[Part]) -> Tensor:
+        """One pass: feeds each part after what its slot holds, which holds it afterwards.
 
         Args:
-            slot: the session's cache; holds the tokens afterwards.
-            tokens: at least one.
-            rows: 1 to ``len(tokens)``: how many of the last positions' logits to compute.
+            parts: at least one, each of another slot, with room for it.
 
         Returns:
-            [rows, V], V the tokenizer's entries; on the model's device.
+            float32 [R, V], the rows of all parts in their order, V the tokenizer's entries; on the
+            model's device.
         """
-        past = slot.length
-        ids = torch.tensor([tokens], device=self.device)
-        positions = torch.arange(past, past + len(tokens), device=self.device).unsqueeze(0)
+        packed = pack(self.cache, parts, self._dtype, self.device)
         output = self._module(
-            input_ids=ids,
-            position_ids=positions,
-            past_key_values=slot.cache,
-            use_cache=True,
-            logits_to_keep=rows,
+            input_ids=packed.ids,
+            position_ids=packed.positions,
+            use_cache=False,
+            logits_to_keep=packed.kept,
+            packed=packed,
         )
         logits: Tensor = output.logits
-        return logits[0, :, : self.facts.vocabulary_size].float()
+        for part in parts:
+            part.slot.extend(part.tokens)
+        rows = sum(part.rows for part in parts)
+        return logits[0, :rows, : self.facts.vocabulary_size].float()
+
+    def forward(self, slot: Slot, tokens: Sequence[int], rows: int) -> Tensor:
+        """A pass for one session, for which there has to be room: float32 [rows, V]."""
+        if not slot.reserve(len(tokens)):
+            raise EngineFailed(f"the cache has no room for {len(tokens)} tokens more")
+        return self.run([Part(slot, tokens, rows)])
+
+    def logits(self, tokens: Sequence[int], rows: int) -> Tensor:
+        """A pass over ``tokens`` that leaves nothing in the cache: float32 [rows, V]."""
+        slot = self.new_slot()
+        try:
+            return self.forward(slot, tokens, rows)
+        finally:
+            slot.truncate(0)
 
 
 def choose_device(device: str) -> torch.device:
@@ -102,13 +132,22 @@ def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if can_pack(torch.bfloat16) else torch.float32
 
 
-def load(folder: Path, *, device: str = "auto", dtype: str = "auto") -> Model:
+def load(
+    folder: Path,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    cache_bytes: int | None = None,
+    slots: int | None = None,
+) -> Model:
     """Loads a transformers folder (config, safetensors, tokenizer.json).
 
     Args:
         folder: where it lies.
         device: auto, cpu or cuda.
         dtype: auto, float32 or bfloat16.
+        cache_bytes: budget of the cache; None: a share of the free memory.
+        slots: sessions at once; None: what the cache has room for.
 
     Raises:
         ModelUnsupported: the folder is incomplete, or the engine can't run the model right.
@@ -123,18 +162,22 @@ def load(folder: Path, *, device: str = "auto", dtype: str = "auto") -> Model:
     where, precision = choose_device(device), choose_dtype(dtype, choose_device(device))
     with ThreadPoolExecutor(1) as pool:
         weights = pool.submit(weights_fingerprint, folder)
-        module = AutoModelForCausalLM.from_pretrained(folder, dtype=precision).eval().to(where)
-        facts = _facts(folder, module, where, precision, weights.result())
-    if where.type == "cpu" and can_pack(precision):
-        pack(module)
-    return Model(module, facts, where)
+        module = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=precision, attn_implementation=attention.NAME
+        )
+        module.eval().to(where)
+        check_attention(module)
+        if where.type == "cpu" and can_pack(precision):
+            pack_linears(module)
+        plan = plan_cache(config, precision, where, budget=cache_bytes, slots=slots)
+        facts = _facts(folder, module, plan, weights.result())
+    return Model(module, facts, plan.make(), where)
 
 
 def _facts(
     folder: Path,
     module: PreTrainedModel,
-    device: torch.device,
-    dtype: torch.dtype,
+    plan: CachePlan,
     weights: str,
 ) -> ModelFacts:
     text = module.config.get_text_config(decoder=True)
@@ -156,10 +199,13 @@ def _facts(
         chat_template=template,
         special_tokens=special,
         vocabulary_size=size,
-        context_length=int(text.max_position_embeddings),
+        context_length=min(int(text.max_position_embeddings), plan.tokens),
         end_token_ids=tuple(sorted([ends] if isinstance(ends, int) else ends or [])),
-        dtype=str(dtype).removeprefix("torch."),
-        device=device.type,
+        dtype=str(plan.dtype).removeprefix("torch."),
+        device=plan.device.type,
+        slots=plan.slots,
+        cache_tokens=plan.tokens,
+        cache_bytes=plan.bytes,
     )
 
 

@@ -1,6 +1,6 @@
 """What the engine can't do right, and therefore refuses when it starts."""
 
-from transformers import PretrainedConfig
+from transformers import PretrainedConfig, PreTrainedModel
 
 from services.errors import ModelUnsupported
 
@@ -30,10 +30,29 @@ def check_supported(config: PretrainedConfig) -> None:
             f"model type {name}: sliding_window {window} can't be rolled back; "
             "only full attention is supported"
         )
-    for field in ("attention_chunk_size", "linear_attn_config", "mamba_d_state", "ssm_cfg"):
+    for field in (
+        "attention_chunk_size",
+        "linear_attn_config",
+        "mamba_d_state",
+        "ssm_cfg",
+        "kv_lora_rank",
+    ):
         if getattr(text, field, None):
             raise ModelUnsupported(f"model type {name}: {field} is set; only full attention works")
     if not getattr(text, "is_causal", True):
         raise ModelUnsupported(f"model type {name}: not a causal language model")
     if not getattr(text, "num_attention_heads", None):
         raise ModelUnsupported(f"model type {name}: no attention layers; only full attention works")
+
+
+def check_attention(module: PreTrainedModel) -> None:
+    """Refuses models whose attention is not ours to compute.
+
+    Raises:
+        ModelUnsupported: the model does not go through transformers' attention interface.
+    """
+    if not module._can_set_attn_implementation():
+        raise ModelUnsupported(
+            f"model type {module.config.model_type}: its attention can't be replaced; "
+            "only models on transformers' attention interface are supported"
+        )

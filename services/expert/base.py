@@ -1,6 +1,6 @@
 """What every step of the expert does first: check that it builds on the session's tokens."""
 
-from services.engine.engine import Session
+from services.engine.session import Session
 from services.pod.stream import check_position
 from services.tokens import extend_hash
 

@@ -1,13 +1,15 @@
 """Decoding with the expert alone: no network round trip for each token."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
+from typing import Self
 
 import torch
 from cascade.v1 import expert_pb2 as pb
 from torch import Tensor
 
-from services.engine.engine import Feed, Session, Step
 from services.engine.model import ModelFacts
+from services.engine.session import Session
+from services.engine.step import Feed, Step
 from services.errors import CascadeError, InvalidField
 from services.expert.base import rebase_or_stale
 from services.pod.law import SessionLaw
@@ -49,12 +51,13 @@ class DecodeStep(Step):
         self._emit = emit
         self._log_probs = log_probs
         self._decoded = 0
+        self._position = request.position + len(request.append)
         self._piece = pb.DecodedTokens(step_id=request.step_id)
 
     def begin(self, session: Session) -> bool:
         """Truncates and appends, unless the step is stale."""
         request = self._request
-        self._piece.position = request.position + len(request.append)
+        self._piece.position = self._position
         check_length("max_tokens", self._piece.position + request.max_tokens, self._context_length)
         if not rebase_or_stale(
             session, request.position, list(request.append), request.prefix_hash
@@ -68,22 +71,31 @@ class DecodeStep(Step):
         """The tokens that the model has not seen; usually the last one decoded."""
         return Feed(session.unseen(), rows=1)
 
-    def take(self, session: Session, logits: Tensor) -> bool:
-        """Samples the next token."""
-        position = torch.tensor([len(session.tokens)], device=logits.device)
-        p = Scaled.of(logits, self._law.law.sampling)
-        choice = sample(p, keys(self._law.seeds, position, Purpose.EXPERT))
-        decoded = self._piece.tokens.add(origin=pb.ORIGIN_EXPERT)
+    @property
+    def group(self) -> Hashable:
+        """Steps of one law."""
+        return self._law.kind, self._log_probs
+
+    @classmethod
+    def decide(cls, steps: Sequence[Self], logits: Tensor) -> Tensor:
+        """Samples each next token: its id and, if asked for, its log-probability."""
+        first, logits = steps[0], logits[:, -1]
+        positions = torch.tensor([step._position for step in steps], device=logits.device)
+        seeds = torch.cat([step._law.seeds for step in steps])
+        p = Scaled.of(logits, first._law.law.sampling)
+        choice = sample(p, keys(seeds, positions, Purpose.EXPERT)).unsqueeze(-1)
+        if not first._log_probs:
+            return choice.double()
+        return torch.cat([choice.double(), p.at(choice).log()], -1)  # ids are exact in float64
+
+    def take(self, session: Session, decided: list[float]) -> bool:
+        """The next token."""
+        token = int(decided[0])
+        decoded = self._piece.tokens.add(id=token, origin=pb.ORIGIN_EXPERT)
         if self._log_probs:
-            log_prob = p.at(choice.unsqueeze(-1)).log()[0]
-            # By one copy from the device; ids are exact in float64.
-            id_, decoded.log_probs.expert = torch.cat([choice.double(), log_prob]).tolist()
-            decoded.log_probs.target = decoded.log_probs.expert
-            decoded.id = int(id_)
-        else:
-            decoded.id = int(choice)
-        token = decoded.id
+            decoded.log_probs.expert = decoded.log_probs.target = decided[1]
         session.tokens.extend([token])
+        self._position += 1
         self._decoded += 1
         done = self._decoded == self._request.max_tokens or token in self._end_token_ids
         if done or len(self._piece.tokens) == max(self._request.piece_length, 1):

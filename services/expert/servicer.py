@@ -6,7 +6,7 @@ import grpc
 from cascade.v1 import expert_pb2 as pb
 from cascade.v1 import expert_pb2_grpc, law_pb2
 
-from services.engine.engine import Step
+from services.engine.step import Step
 from services.errors import CascadeError, InvalidField
 from services.expert.decode import DecodeStep
 from services.expert.verify import VerifyStep

@@ -1,21 +1,24 @@
 """Verifying a block: one pass for all of its tokens."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
+from typing import Self
 
 import torch
 from cascade.v1 import expert_pb2 as pb
 from torch import Tensor
 
-from services.engine.engine import Feed, Session, Step
 from services.engine.model import ModelFacts
+from services.engine.session import Session
+from services.engine.step import Feed, Step
 from services.errors import CascadeError, InvalidField
 from services.expert.base import rebase_or_stale
 from services.expert.block import check_block, to_drafts
 from services.pod.law import SessionLaw
 from services.pod.stream import check_length, check_tokens
 from services.pod.timing import to_proto
-from services.rules.acceptance import Verdicts, verify
+from services.rules.acceptance import verify
+from services.rules.drafts import joined
 
 _MODELS = ("drafter", "expert", "target")
 
@@ -78,10 +81,35 @@ class VerifyStep(Step):
         fed = self._block if self._bonus else self._block[:-1]
         return Feed(session.unseen() + fed, rows=n + self._bonus)
 
-    def take(self, session: Session, logits: Tensor) -> bool:
-        """Accepts or rejects, by one copy from the device."""
+    @property
+    def group(self) -> Hashable:
+        """Blocks of one length and law that a bonus follows, or none."""
+        return self._law.kind, len(self._block), self._bonus, self._log_probs
+
+    @classmethod
+    def decide(cls, steps: Sequence[Self], logits: Tensor) -> Tensor:
+        """Accepts or rejects."""
+        first, device = steps[0], logits.device
+        law = first._law.law
+        verdicts = verify(
+            law,
+            logits,
+            joined([to_drafts(step._request.block, law.crossing, device) for step in steps]),
+            torch.cat([step._law.seeds for step in steps]),
+            torch.tensor([step._base for step in steps], device=device),
+            bonus=first._bonus,
+            log_probs=first._log_probs,
+        )
+        parts = [verdicts.accepted.unsqueeze(-1), verdicts.token.unsqueeze(-1)]
+        parts += [verdicts.trusted, verdicts.distance]
+        if verdicts.log_probs is not None:
+            parts.append(verdicts.log_probs.flatten(1))
+        return torch.cat([part.double() for part in parts], -1)  # ids are exact in float64
+
+    def take(self, session: Session, decided: list[float]) -> bool:
+        """What became of the block."""
         if self._block:
-            self._decide(session, logits)
+            self._conclude(session, decided)
         self._send()
         return True
 
@@ -89,18 +117,13 @@ class VerifyStep(Step):
         """Ends the session."""
         self._emit(error)
 
-    def _decide(self, session: Session, logits: Tensor) -> None:
-        device, law, n = logits.device, self._law, len(self._block)
-        verdicts = verify(
-            law.law,
-            logits.unsqueeze(0),
-            to_drafts(self._request.block, law.law.crossing, device),
-            law.seeds,
-            torch.tensor([self._base], device=device),
-            bonus=self._bonus,
-            log_probs=self._log_probs,
-        )
-        accepted, token, trusted, distance, log_probs = _to_host(verdicts, n)
+    def _conclude(self, session: Session, decided: list[float]) -> None:
+        n = len(self._block)
+        accepted, token, rest = int(decided[0]), int(decided[1]), decided[2 + 2 * n :]
+        trusted = decided[2 : 2 + n]
+        # What can't be known is absent.
+        distance = [None if math.isnan(d) else d for d in decided[2 + n : 2 + 2 * n]]
+        log_probs = [rest[i : i + len(_MODELS)] for i in range(0, len(rest), len(_MODELS))]
         emitted = self._verdict.tokens
         for j in range(accepted):
             emitted.add(
@@ -126,18 +149,3 @@ class VerifyStep(Step):
     def _send(self) -> None:
         self._verdict.timing.CopyFrom(to_proto(self.timing))
         self._emit(self._verdict)
-
-
-def _to_host(
-    verdicts: Verdicts, n: int
-) -> tuple[int, int, list[float], list[float | None], list[list[float]]]:
-    """One session's verdicts by one copy from the device; what can't be known is None."""
-    log_probs = verdicts.log_probs
-    parts = [verdicts.accepted, verdicts.token, verdicts.trusted[0], verdicts.distance[0]]
-    if log_probs is not None:
-        parts.append(log_probs[0].flatten())
-    host = torch.cat([part.double() for part in parts]).tolist()
-    distance = [None if math.isnan(d) else d for d in host[2 + n : 2 + 2 * n]]
-    rest = host[2 + 2 * n :]
-    rows = [rest[i : i + len(_MODELS)] for i in range(0, len(rest), len(_MODELS))]
-    return int(host[0]), int(host[1]), host[2 : 2 + n], distance, rows

@@ -1,5 +1,6 @@
 """A law as the engine's side uses it: checked, and in the terms of ``services.rules``."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 from cascade.v1 import law_pb2 as pb
@@ -26,6 +27,11 @@ class SessionLaw:
     """Whether the expert is sent blocks.  In the sequence cascade only where that is exact."""
     seeds: Tensor
     """int64 [1]."""
+
+    @property
+    def kind(self) -> Hashable:
+        """All but the seed: sessions of one kind decide in one call."""
+        return self.law, self.sends, self.stops_at_deferral
 
     @classmethod
     def from_proto(cls, law: pb.Law, where: device) -> "SessionLaw":

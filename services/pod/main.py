@@ -38,7 +38,7 @@ def main(role: model_pb2.Role.ValueType, service: str, add_servicer: AddServicer
         log.info("settings", **settings.model_dump())
         if settings.threads:
             torch.set_num_threads(settings.threads)
-        engine = Engine(lambda: _load(settings))
+        engine = Engine(lambda: _load(settings), chunk=settings.chunk)
         asyncio.run(_serve(settings, engine, role, service, add_servicer))
     except ValidationError as error:
         print("\n".join(problems(error)), file=sys.stderr)
@@ -51,7 +51,13 @@ def main(role: model_pb2.Role.ValueType, service: str, add_servicer: AddServicer
 def _load(settings: PodSettings) -> Model:
     log.info("loading", model=settings.model)
     disable_progress_bar()  # a log is no terminal
-    model = load(Path(settings.model), device=settings.device, dtype=settings.dtype)
+    model = load(
+        Path(settings.model),
+        device=settings.device,
+        dtype=settings.dtype,
+        cache_bytes=settings.cache_bytes or None,
+        slots=settings.slots or None,
+    )
     log.info(
         "loaded",
         model=model.facts.name,
@@ -59,6 +65,9 @@ def _load(settings: PodSettings) -> Model:
         device=model.facts.device,
         vocabulary_size=model.facts.vocabulary_size,
         context_length=model.facts.context_length,
+        slots=model.facts.slots,
+        cache_tokens=model.facts.cache_tokens,
+        cache_bytes=model.facts.cache_bytes,
     )
     return model
 
@@ -70,7 +79,7 @@ async def _serve(
     service: str,
     add_servicer: AddServicer,
 ) -> None:
-    slots = Slots(settings.slots, settings.max_waiting)
+    slots = Slots(engine.model.facts.slots, settings.max_waiting)
     models = model_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
     server = Server(settings, [service, models])
     add_servicer(Pod(engine, slots), server.grpc)

@@ -1,13 +1,15 @@
 """Scoring a given text: what is needed to evaluate rules on it, from either model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
+from typing import Self
 
 import torch
 from cascade.v1 import law_pb2 as pb
 from torch import Tensor
 
-from services.engine.engine import Feed, Session, Step
 from services.engine.model import ModelFacts
+from services.engine.session import Session
+from services.engine.step import Feed, Step
 from services.errors import CascadeError, InvalidField
 from services.pod.stream import check_length, check_position, check_tokens
 from services.pod.timing import to_proto
@@ -19,7 +21,7 @@ MAX_CANDIDATES = 1024
 
 
 class ScoreStep(Step):
-    """One pass over a continuation; each of its tokens is scored given all before it."""
+    """Scores each token of a continuation given all before it."""
 
     def __init__(
         self,
@@ -72,15 +74,28 @@ class ScoreStep(Step):
         continuation = list(self._request.continuation)
         return Feed(session.unseen() + continuation[:-1], rows=len(continuation))
 
-    def take(self, session: Session, logits: Tensor) -> bool:
-        """Scores each row."""
-        request, continuation = self._request, list(self._request.continuation)
-        session.tokens.extend(continuation)
-        x = torch.tensor(continuation, device=logits.device).unsqueeze(-1)
+    @property
+    def group(self) -> Hashable:
+        """Each for itself: what is asked for differs."""
+        return id(self)
+
+    @classmethod
+    def decide(cls, steps: Sequence[Self], logits: Tensor) -> Tensor:
+        """The columns of each row, as ``take`` reads them."""
+        return torch.stack([s._columns(rows) for s, rows in zip(steps, logits, strict=True)])
+
+    @property
+    def _width(self) -> int:
+        """Tokens asked for at the position that asks for the most."""
+        return max((len(entry.ids) for entry in self._request.also), default=0)
+
+    def _columns(self, logits: Tensor) -> Tensor:
+        """Of logits [rows, V]: float64 [rows * columns]."""
+        request, width = self._request, self._width
+        x = torch.tensor(list(request.continuation), device=logits.device).unsqueeze(-1)
         # The most likely tokens, then those asked for beside them.
         ids = logits.topk(min(request.candidates, logits.shape[-1])).indices
         if request.also:
-            width = max(len(entry.ids) for entry in request.also)
             also = [[*entry.ids, *[0] * (width - len(entry.ids))] for entry in request.also]
             ids = torch.cat([ids, torch.tensor(also, device=ids.device)], -1)
         of_x, listed = OfLogits(logits, x), OfLogits(logits, ids)
@@ -89,15 +104,25 @@ class ScoreStep(Step):
             unscaled = logits.double() - of_x.normalizer
             scalars.append((unscaled / self._sampling.temperature).logsumexp(-1, keepdim=True))
         scaled = Scaled.of(logits, self._sampling).at(ids).log()
-        columns = torch.cat([*scalars, ids.double(), listed.log_at, scaled], -1)
+        # Ids are exact in float64.
+        return torch.cat([*scalars, ids.double(), listed.log_at, scaled], -1).flatten()
+
+    def take(self, session: Session, decided: list[float]) -> bool:
+        """What each token scores."""
+        request = self._request
+        count = len(request.continuation)
+        session.tokens.extend(request.continuation)
         scored = pb.ScoredText(step_id=request.step_id)
-        # By one copy from the device; ids are exact in float64.
-        for j, (log_prob, top, entropy, *rest) in enumerate(columns.tolist()):
+        columns = len(decided) // count
+        scalars = 4 if self._sampling.temperature else 3
+        m = (columns - scalars) // 3
+        for j in range(count):
+            row = decided[j * columns : (j + 1) * columns]
+            log_prob, top, entropy, *rest = row
             position = scored.positions.add(log_prob=log_prob, top_log_prob=top, entropy=entropy)
             if self._sampling.temperature:
                 position.log_normalizer, *rest = rest
-            m = ids.shape[-1]
-            wanted = len(request.also[j].ids) - width + m if request.also else m
+            wanted = m - self._width + len(request.also[j].ids) if request.also else m
             position.ids.extend(int(i) for i in rest[:wanted])
             position.log_probs.extend(rest[m : m + wanted])
             position.scaled_log_probs.extend(rest[2 * m : 2 * m + wanted])

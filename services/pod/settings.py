@@ -1,8 +1,9 @@
 """Settings of a drafter and an expert."""
 
-from pydantic import Field
+from pydantic import ByteSize, Field
 from pydantic_settings import SettingsConfigDict
 
+from services.engine.schedule import CHUNK, SHORT
 from services.serving.settings import ServerSettings
 
 
@@ -19,7 +20,13 @@ class PodSettings(ServerSettings):
     """auto, float32 or bfloat16.  auto: bfloat16 where the hardware multiplies it."""
     threads: int = Field(default=0, ge=0)
     """CPU threads.  0: as many as there are cores."""
-    slots: int = Field(default=16, ge=1, le=4096)
-    """Sessions at once."""
+    cache_bytes: ByteSize = Field(default=ByteSize(0), ge=0)
+    """Memory for the sessions' keys and values, such as 1GiB.  0: a quarter of what is free on the
+    CPU, four fifths on a device, and no more than the slots can fill."""
+    slots: int = Field(default=0, ge=0, le=4096)
+    """Sessions at once.  0: what the cache holds at 2,048 tokens each, at most 16 on the CPU and
+    256 on a device."""
+    chunk: int = Field(default=CHUNK, ge=SHORT, le=65536)
+    """Tokens of long prompts in one pass: what a prompt delays all others by."""
     max_waiting: int = Field(default=64, ge=0)
     """Sessions that may wait for a slot; more are refused."""

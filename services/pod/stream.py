@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
-from services.engine.engine import Engine, Session, Step
+from services.engine.engine import Engine
+from services.engine.session import Session
+from services.engine.step import Step
 from services.errors import CascadeError, InvalidField
 from services.serving.slots import Slots
 

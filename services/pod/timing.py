@@ -2,7 +2,7 @@
 
 from cascade.v1 import law_pb2 as pb
 
-from services.engine.engine import Timing
+from services.engine.step import Timing
 
 
 def to_proto(timing: Timing) -> pb.StepTiming:

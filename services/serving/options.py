@@ -20,6 +20,8 @@ SERVER_OPTIONS: Options = [
     ("grpc.keepalive_permit_without_calls", 1),
     # Half of what both ends keep to: a ping that comes a moment early is no strike.
     ("grpc.http2.min_recv_ping_interval_without_data_ms", _PING_EVERY_MS // 2),
+    # On a busy machine pings come late, and the next one early: none of them ends a connection.
+    ("grpc.http2.max_ping_strikes", 0),
     ("grpc.so_reuseport", 0),
 ]
 # Pods and routers are reached directly, whatever proxy the environment names for the world outside.

@@ -9,9 +9,14 @@ from cascade.v1 import drafter_pb2, expert_pb2, law_pb2
 from torch import Tensor
 
 from services.drafter.draft import DraftStep
-from services.engine.cache import Slot
-from services.engine.engine import Session, Step
+from services.engine.batch import Part
+from services.engine.cache import KeyValueCache
 from services.engine.model import Model, ModelFacts
+from services.engine.pages import PAGE
+from services.engine.passes import begin, run
+from services.engine.schedule import CHUNK, choose, left
+from services.engine.session import Queued, Session
+from services.engine.step import Step
 from services.errors import CascadeError
 from services.expert.decode import DecodeStep
 from services.expert.verify import VerifyStep
@@ -49,22 +54,6 @@ class RandomFunction:
         return self._known[at]
 
 
-class TokenSlot(Slot):
-    """A cache that holds the very tokens that the model has seen."""
-
-    def __init__(self) -> None:
-        self.seen: list[int] = []
-
-    @property
-    def length(self) -> int:
-        """Tokens that the model has seen."""
-        return len(self.seen)
-
-    def truncate(self, length: int) -> None:
-        """Rolls back."""
-        del self.seen[length:]
-
-
 class FunctionModel(Model):
     """A function of the prefix in the place of a model: sees what it was fed, and nothing else."""
 
@@ -81,31 +70,33 @@ class FunctionModel(Model):
             end_token_ids=(END,),
             dtype="float32",
             device="cpu",
+            slots=2,
+            cache_tokens=2 * CONTEXT,
+            cache_bytes=0,
         )
         self.facts, self.device, self._function = facts, torch.device("cpu"), function
+        # A slot knows the tokens that the model has seen: all that a function of them needs.
+        self.cache = KeyValueCache(0, 1, 1, 2 * CONTEXT // PAGE, torch.float32, self.device)
 
-    def new_slot(self) -> Slot:
-        """An empty slot."""
-        return TokenSlot()
+    def run(self, parts: Sequence[Part]) -> Tensor:
+        """The logits after the last tokens of each part."""
+        rows = []
+        for part in parts:
+            assert 0 <= part.rows <= len(part.tokens)
+            part.slot.extend(part.tokens)
+            seen = part.slot.tokens
+            lengths = range(len(seen) - part.rows + 1, len(seen) + 1)
+            rows += [self._function(seen[:length]) for length in lengths]
+        return torch.tensor(rows).view(-1, SIZE)
 
-    def forward(self, slot: Slot, tokens: Sequence[int], rows: int) -> Tensor:
-        """[rows, V] after the last of ``tokens``."""
-        assert isinstance(slot, TokenSlot)
-        assert 1 <= rows <= len(tokens)
-        slot.seen.extend(tokens)
-        lengths = range(len(slot.seen) - rows + 1, len(slot.seen) + 1)
-        return torch.tensor([self._function(slot.seen[:length]) for length in lengths])
 
-
-def run(session: Session, model: Model, step: Step) -> None:
+def carry_out(session: Session, model: Model, step: Step) -> None:
     """Carries out a step, pass by pass, as the engine's worker does."""
-    if not step.begin(session):
-        return
-    while True:
-        feed = step.feed(session)
-        logits = model.forward(session.slot, feed.tokens, max(feed.rows, 1))
-        if step.take(session, logits):
-            return
+    queued = Queued(step)
+    begin(session, queued)
+    while not queued.over:
+        left(session, queued)
+        run(model, choose([(session, queued)], [session], CHUNK))
 
 
 def only(results: "list[Response | CascadeError]") -> Response:
@@ -170,7 +161,7 @@ class Pair:
         results: list[drafter_pb2.DraftedBlock | CascadeError] = []
         facts = self._drafter.facts
         step = DraftStep(request, facts, self._law, self._ends, results.append)
-        run(self._at_drafter, self._drafter, step)
+        carry_out(self._at_drafter, self._drafter, step)
         block = list(only(results).tokens)
         assert END not in [token.id for token in block[:-1]], "drafted beyond an end token"
         return block
@@ -186,7 +177,7 @@ class Pair:
         results: list[expert_pb2.Verdict | CascadeError] = []
         facts = self._expert.facts
         step = VerifyStep(request, facts, self._law, self._ends, results.append)
-        run(self._at_expert, self._expert, step)
+        carry_out(self._at_expert, self._expert, step)
         verdict = only(results)
         assert not verdict.stale
         return [token.id for token in verdict.tokens]
@@ -203,7 +194,7 @@ class Pair:
         results: list[expert_pb2.DecodedTokens | CascadeError] = []
         facts = self._expert.facts
         step = DecodeStep(request, facts, self._law, self._ends, results.append)
-        run(self._at_expert, self._expert, step)
+        carry_out(self._at_expert, self._expert, step)
         return [token.id for token in only(results).tokens]
 
 

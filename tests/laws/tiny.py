@@ -17,5 +17,4 @@ def model(name: str) -> Model:
 
 def logits(name: str, ids: Sequence[int]) -> Tensor:
     """After each of the tokens: [len(ids), V], by one pass."""
-    loaded = model(name)
-    return loaded.forward(loaded.new_slot(), ids, len(ids))
+    return model(name).logits(ids, len(ids))

@@ -8,7 +8,7 @@ import torch
 from cascade.v1 import law_pb2
 
 from bench.acceptance import drafting
-from bench.acceptance.batch import joined, make_batch
+from bench.acceptance.batch import make_batch
 from bench.acceptance.cases import CASES, Case
 from bench.acceptance.measure import CONTEXT, Drafted, Measured, draft, measure
 from bench.acceptance.operations import Operation, operations, shown
@@ -22,7 +22,7 @@ from bench.prompts import Prompt
 from services.engine.model import load
 from services.rules.acceptance import Verdicts, verify
 from services.rules.distribution import Candidates
-from services.rules.drafts import Drafts
+from services.rules.drafts import Drafts, joined
 from services.serving import law as laws
 from tests.services import TINY
 from tests.unit.test_bench_report import MACHINE, row

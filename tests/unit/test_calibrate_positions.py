@@ -56,7 +56,8 @@ def scores(
     facts: Any = SimpleNamespace(vocabulary_size=SIZE, context_length=1024)
     session: Any = SimpleNamespace(tokens=[])
     emitted: list[Any] = []
-    ScoreStep(request, facts, sampling, emitted.append).take(session, logits)
+    step = ScoreStep(request, facts, sampling, emitted.append)
+    step.take(session, step.decide([step], logits.unsqueeze(0))[0].tolist())
     return list(law_pb2.ScoredText.FromString(emitted[0].SerializeToString()).positions)
 
 

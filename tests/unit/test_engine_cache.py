@@ -1,6 +1,7 @@
 """The slot: exact roll-back, whatever is appended and truncated in between."""
 
 import json
+from itertools import pairwise
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ def model() -> Model:
 
 def fresh(model: Model, tokens: list[int]) -> torch.Tensor:
     """The last position's logits, from an empty slot."""
-    return model.forward(model.new_slot(), tokens, 1)[0]
+    return model.logits(tokens, 1)[0]
 
 
 @settings(max_examples=40, deadline=None)
@@ -44,21 +45,28 @@ def test_rolling_back_and_going_on_equals_starting_anew(
         logits = model.forward(slot, append, 1)[0]
         assert slot.length == len(tokens)
         torch.testing.assert_close(logits, fresh(model, tokens), atol=TOLERANCE, rtol=0)
+    slot.truncate(0)
 
 
-def test_room_grows_past_its_first_size(model: Model) -> None:
+def test_a_slot_reads_pages_that_do_not_lie_in_a_row(model: Model) -> None:
     slot = model.new_slot()
     tokens = [i % 256 for i in range(400)]
-    model.forward(slot, tokens[:250], 1)
-    for token in tokens[250:300]:
-        model.forward(slot, [token], 1)
+    pool, between = model.cache.pool, []
+    for start in range(0, 300, 5):
+        model.forward(slot, tokens[start : start + 5], 1)
+        between.append(pool.take(slot.pages[-1]))  # what lies behind is another's
+    assert any(b != a + 1 for a, b in pairwise(slot.pages))
     logits = model.forward(slot, tokens[300:], 1)[0]
     torch.testing.assert_close(logits, fresh(model, tokens), atol=TOLERANCE, rtol=0)
+    slot.truncate(0)
+    for page in between:
+        pool.release(page)
+    assert pool.free == pool.total
 
 
 def test_rows_are_the_last_positions(model: Model) -> None:
     tokens = list(b"some text")
-    rows = model.forward(model.new_slot(), tokens, 4)
+    rows = model.logits(tokens, 4)
     assert rows.shape == (4, model.facts.vocabulary_size)
     for j in range(4):
         expected = fresh(model, tokens[: len(tokens) - 3 + j])

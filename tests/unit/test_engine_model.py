@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, PretrainedConfig
 
 from services.engine.fingerprint import tokenizer_fingerprint, weights_fingerprint
-from services.engine.linear import PackedLinear, can_pack, pack
+from services.engine.linear import PackedLinear, can_pack, pack_linears
 from services.engine.model import choose_dtype, load
 from services.engine.support import check_supported
 from services.errors import ModelUnsupported
@@ -95,7 +95,7 @@ def test_the_engine_computes_what_transformers_computes() -> None:
         reference = AutoModelForCausalLM.from_pretrained(TINY / "expert", dtype=torch.float32)
         with torch.inference_mode():
             expected = reference(torch.tensor([tokens])).logits[0, :, :257]
-        actual = model.forward(model.new_slot(), tokens, len(tokens))
+        actual = model.logits(tokens, len(tokens))
         torch.testing.assert_close(actual, expected, atol=tolerance, rtol=0)
 
 
@@ -107,7 +107,7 @@ def test_packing_changes_the_layout_and_not_the_product() -> None:
     x = torch.randn(2, 5, 300)
     with torch.inference_mode():
         expected = module(x)
-        assert pack(module) == 2
+        assert pack_linears(module) == 2
         assert isinstance(module[0], PackedLinear)
         torch.testing.assert_close(module(x), expected, atol=1e-4, rtol=1e-4)
 

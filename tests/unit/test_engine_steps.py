@@ -1,14 +1,17 @@
 """The engine's turn-taking: order, superseding, draining, closing, failing."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from typing import Self
 
 import pytest
 import torch
 
-from services.engine.engine import Engine, Feed, Session, Step
+from services.engine.engine import Engine
 from services.engine.model import load
+from services.engine.session import Session
+from services.engine.step import Feed, Step
 from services.errors import CascadeError, EngineFailed
 from tests.services import TINY
 
@@ -39,7 +42,16 @@ class Count(Step):
             assert self.gate.wait(20)
         return Feed(session.unseen(), rows=1)
 
-    def take(self, session: Session, logits: torch.Tensor) -> bool:
+    @property
+    def group(self) -> str:
+        return ""
+
+    @classmethod
+    def decide(cls, steps: Sequence[Self], logits: torch.Tensor) -> torch.Tensor:
+        return logits[:, -1, :1].double()
+
+    def take(self, session: Session, decided: list[float]) -> bool:
+        assert len(decided) == 1
         self.log.append(self.name)
         self.left -= 1
         return self.left == 0
@@ -53,7 +65,7 @@ class Supersedable(Count):
 
 
 class Broken(Count):
-    def take(self, session: Session, logits: torch.Tensor) -> bool:
+    def take(self, session: Session, decided: list[float]) -> bool:
         raise ZeroDivisionError
 
 

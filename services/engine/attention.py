@@ -1,0 +1,90 @@
+"""Attention over a packed batch, as transformers' models call it (``attn_implementation``).
+
+A model is given no cache and no mask of transformers': each layer's new keys and values are written
+into ours, and each group of sessions attends to its own pages alone.
+"""
+
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import AttentionInterface
+
+from services.engine.batch import Group, Packed
+from services.engine.pages import PAGE
+
+NAME = "cascade_packed"
+
+
+def packed_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    packed: Packed,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Writes a layer's new keys and values, and attends.
+
+    Args:
+        module: the layer's attention.
+        query: [1, heads, N, size].
+        key: [1, key heads, N, size].
+        value: as key.
+        attention_mask: none.
+        packed: the pass.
+        scaling: of the scores; None: 1 / sqrt(size).
+        dropout: none.
+        kwargs: what models have beside that, and full attention does not need.
+
+    Returns:
+        [1, N, heads, size], and no weights.
+    """
+    assert attention_mask is None, "the packed batch has masks of its own"
+    assert not dropout, "inference only"
+    layer = int(module.layer_idx)  # type: ignore[arg-type]  # an attribute of every such layer
+    keys, values = packed.cache.keys[layer], packed.cache.values[layer]
+    keys.index_copy_(0, packed.written, key[0].transpose(0, 1))
+    values.index_copy_(0, packed.written, value[0].transpose(0, 1))
+    out = query.new_empty(query.shape[2], query.shape[1], value.shape[-1])
+    for group in packed.groups:
+        out[group.rows] = _attend(group, query[0], keys, values, scaling)
+    return out.unsqueeze(0), None
+
+
+def _attend(
+    group: Group, query: Tensor, keys: Tensor, values: Tensor, scaling: float | None
+) -> Tensor:
+    """Attention of one group: [S * n, heads, size].
+
+    Heads that share a key head become queries of it: no key is copied for another head.
+    """
+    s, heads, size, key_heads = group.sessions, len(query), query.shape[-1], keys.shape[1]
+    q = query[:, group.rows].view(key_heads, heads // key_heads, s, -1, size)
+    n = q.shape[3]
+    q = q.permute(2, 0, 1, 3, 4).reshape(s, key_heads, -1, size)
+    mask = group.mask
+    if mask is not None:
+        mask = mask.repeat(1, 1, heads // key_heads, 1)
+    out = functional.scaled_dot_product_attention(
+        q, _read(group, keys), _read(group, values), attn_mask=mask, scale=scaling
+    )
+    out = out.view(s, key_heads, heads // key_heads, n, -1).permute(0, 3, 1, 2, 4)
+    return out.reshape(s * n, heads, -1)
+
+
+def _read(group: Group, layer: Tensor) -> Tensor:
+    """The group's keys or values of a layer: [S, key heads, T, size]."""
+    if group.pages is not None:
+        pages = layer.view(-1, PAGE * layer.shape[1] * layer.shape[2])
+        layer = pages.index_select(0, group.pages).view(-1, *layer.shape[1:])
+    if group.sessions == 1:
+        return layer[group.span].transpose(0, 1).unsqueeze(0)
+    return layer.view(group.sessions, -1, *layer.shape[1:]).transpose(1, 2)
+
+
+AttentionInterface.register(NAME, packed_attention)

@@ -1,0 +1,152 @@
+"""The packed batch of one pass: the new tokens of several sessions in one row, without padding."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from services.engine.cache import KeyValueCache, Slot
+from services.engine.pages import PAGE
+
+Rows = slice | Tensor
+
+
+@dataclass(frozen=True)
+class Part:
+    """One session's part of a pass."""
+
+    slot: Slot
+    """Has room for the tokens."""
+    tokens: Sequence[int]
+    """What to feed: at least one."""
+    rows: int
+    """How many of the last positions' logits are wanted; 0: none."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Sessions whose attention is one call: S of them, each with n queries and up to T keys."""
+
+    sessions: int
+    rows: Rows
+    """Where their queries stand among the pass's tokens: S * n."""
+    pages: Tensor | None
+    """Their pages, int64 [S * T / PAGE].  None: one session, whose keys lie in ``span``."""
+    span: slice
+    """Of one session's keys: where they lie in the cache, or in its own pages."""
+    mask: Tensor | None
+    """What is added to the scores, [S, 1, n, T]; None: every query sees every key."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What a pass of N new tokens is computed from."""
+
+    cache: KeyValueCache
+    ids: Tensor
+    """int64 [1, N]."""
+    positions: Tensor
+    """int64 [1, N]: in each one's own session."""
+    written: Tensor
+    """int64 [N]: where in the cache their keys and values go."""
+    kept: Tensor
+    """int64 [R]: of which tokens the logits are computed."""
+    groups: Sequence[Group]
+
+
+def pack(
+    cache: KeyValueCache, parts: Sequence[Part], dtype: torch.dtype, device: torch.device
+) -> Packed:
+    """Packs the parts in their order.
+
+    Args:
+        cache: that of all their slots.
+        parts: at least one.
+        dtype: of the scores' masks.
+        device: where the model is.
+    """
+    ids: list[int] = []
+    positions: list[int] = []
+    written: list[int] = []
+    kept: list[int] = []
+    starts: list[int] = []
+    for part in parts:
+        starts.append(len(ids))
+        past, end = part.slot.length, part.slot.length + len(part.tokens)
+        ids.extend(part.tokens)
+        positions.extend(range(past, end))
+        pages = part.slot.pages
+        written.extend(pages[i // PAGE] * PAGE + i % PAGE for i in range(past, end))
+        kept.extend(range(len(ids) - part.rows, len(ids)))
+    head = torch.tensor([ids, positions, written]).to(device, non_blocking=True)
+    return Packed(
+        cache=cache,
+        ids=head[:1],
+        positions=head[1:2],
+        written=head[2],
+        # A pass without any logits computes one row all the same: models do not take none.
+        kept=torch.tensor(kept or [len(ids) - 1]).to(device, non_blocking=True),
+        groups=_groups(parts, starts, dtype, device),
+    )
+
+
+def _groups(
+    parts: Sequence[Part], starts: Sequence[int], dtype: torch.dtype, device: torch.device
+) -> list[Group]:
+    """On the CPU each session is read where it lies; on a device sessions share calls."""
+    if device.type == "cpu":
+        return [_alone(part, start, dtype) for part, start in zip(parts, starts, strict=True)]
+    alike: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for i, part in enumerate(parts):
+        # Padding costs at most as much again.
+        width = _pages(part)
+        alike[len(part.tokens), 1 << (width - 1).bit_length()].append(i)
+    return [
+        _together([parts[i] for i in members], [starts[i] for i in members], dtype, device)
+        for members in alike.values()
+    ]
+
+
+def _pages(part: Part) -> int:
+    return -(-(part.slot.length + len(part.tokens)) // PAGE)
+
+
+def _alone(part: Part, start: int, dtype: torch.dtype) -> Group:
+    n, length = len(part.tokens), part.slot.length + len(part.tokens)
+    pages = part.slot.pages[: _pages(part)]
+    in_a_row = all(b == a + 1 for a, b in pairwise(pages))
+    first = pages[0] * PAGE if in_a_row else 0
+    return Group(
+        sessions=1,
+        rows=slice(start, start + n),
+        pages=None if in_a_row else torch.tensor(pages),
+        span=slice(first, first + length),
+        mask=None if n == 1 else _mask([part], length, dtype, torch.device("cpu")),
+    )
+
+
+def _together(
+    parts: Sequence[Part], starts: Sequence[int], dtype: torch.dtype, device: torch.device
+) -> Group:
+    n, width = len(parts[0].tokens), max(_pages(part) for part in parts)
+    pages = [[*p.slot.pages[: _pages(p)], *[0] * (width - _pages(p))] for p in parts]
+    rows = torch.tensor([range(start, start + n) for start in starts]).flatten()
+    return Group(
+        sessions=len(parts),
+        rows=rows.to(device, non_blocking=True),
+        pages=torch.tensor(pages).flatten().to(device, non_blocking=True),
+        span=slice(0, width * PAGE),
+        mask=_mask(parts, width * PAGE, dtype, device),
+    )
+
+
+def _mask(parts: Sequence[Part], keys: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """-inf where a query must not see a key: [S, 1, n, keys]."""
+    n = len(parts[0].tokens)
+    past = torch.tensor([part.slot.length for part in parts]).to(device, non_blocking=True)
+    last = past.view(-1, 1, 1, 1) + torch.arange(n, device=device).view(1, 1, -1, 1)
+    hidden = torch.arange(keys, device=device) > last
+    return torch.zeros(hidden.shape, dtype=dtype, device=device).masked_fill_(hidden, -torch.inf)

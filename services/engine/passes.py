@@ -1,0 +1,148 @@
+"""One pass for several sessions: the model, then what becomes of its logits, by one copy to host.
+
+What fails costs the session whose it is: a pass or a decision that fails for several is tried again
+for each of them alone.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+
+import structlog
+import torch
+from torch import Tensor
+
+from services.engine.model import Model
+from services.engine.schedule import Piece
+from services.engine.session import Queued, Session
+from services.errors import CascadeError, EngineFailed
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class PassReport:
+    """One pass."""
+
+    sessions: int
+    tokens: int
+    """Fed."""
+    prefill: bool
+    """Whether a part of a long feed was among them."""
+    model_s: float
+    """Running the model."""
+    after_s: float
+    """Deciding and taking: all that was done with the logits."""
+
+
+@contextmanager
+def costs_only(queued: Queued) -> Iterator[None]:
+    """An error within ends this step, and nothing else."""
+    try:
+        yield
+    except CascadeError as error:
+        queued.over = True
+        queued.step.fail(error)
+    except Exception as error:
+        log.exception("step failed", step=type(queued.step).__name__)
+        queued.over = True
+        queued.step.fail(EngineFailed(f"forward pass failed: {type(error).__name__}"))
+
+
+def begin(session: Session, queued: Queued) -> None:
+    """Begins a step."""
+    timing = queued.step.timing
+    timing.start(queued.since)
+    queued.begun = True
+    queued.over = not queued.step.begin(session)
+    timing.stop()
+    queued.since = time.perf_counter()
+
+
+@torch.inference_mode()
+def run(model: Model, pieces: Sequence[Piece]) -> PassReport:
+    """Runs the pieces, each of another session, and carries out what their steps decide."""
+    start = time.perf_counter()
+    groups: dict[Hashable, list[Piece]] = defaultdict(list)
+    for piece in pieces:
+        step = piece.queued.step
+        step.timing.start(piece.queued.since)
+        step.timing.passes += 1
+        step.timing.tokens += piece.count
+        # What pieces have in common that decide in one call.
+        alike = type(step), step.group, piece.rows, piece.last, len(piece.queued.logits)
+        groups[alike].append(piece)
+    fed = list(_fed(model, list(groups.values())))
+    there = time.perf_counter()
+    _take([pair for group, logits in fed for pair in _decided(group, logits)])
+    for piece in pieces:
+        piece.session.slot.share()
+        piece.queued.step.timing.stop()
+        piece.queued.since = time.perf_counter()
+    return PassReport(
+        sessions=len(pieces),
+        tokens=sum(piece.count for piece in pieces),
+        prefill=any(piece.long for piece in pieces),
+        model_s=there - start,
+        after_s=time.perf_counter() - there,
+    )
+
+
+def _fed(model: Model, groups: Sequence[list[Piece]]) -> Iterator[tuple[list[Piece], Tensor]]:
+    """Feeds all pieces: each group, and its logits [S, rows, V], a view of the pass's."""
+    pieces = [piece for group in groups for piece in group]
+    try:
+        logits = model.run([piece.part for piece in pieces])
+    except Exception:
+        if len(pieces) == 1:
+            with costs_only(pieces[0].queued):
+                raise
+        else:
+            for piece in pieces:
+                yield from _fed(model, [[piece]])
+        return
+    sizes = [len(group) * group[0].rows for group in groups]
+    for group, rows in zip(groups, logits.split(sizes), strict=True):
+        yield group, rows.view(len(group), group[0].rows, logits.shape[-1])
+
+
+def _decided(group: list[Piece], logits: Tensor) -> list[tuple[Piece, Tensor]]:
+    """What is decided of a group's logits, float64 [any number] for each piece that is complete."""
+    first = group[0]
+    if not first.last:
+        for piece, rows in zip(group, logits, strict=True):
+            piece.queued.advance(piece.count, rows)
+        return []
+    whole = logits
+    if first.queued.logits:
+        whole = torch.stack(
+            [torch.cat([*p.queued.logits, rows]) for p, rows in zip(group, logits, strict=True)]
+        )
+    if not whole.shape[1]:
+        return [(piece, logits.new_empty(0)) for piece in group]
+    steps = [piece.queued.step for piece in group]
+    try:
+        return list(zip(group, type(steps[0]).decide(steps, whole), strict=True))
+    except Exception:
+        if len(group) == 1:
+            with costs_only(first.queued):
+                raise
+            return []
+        alone = zip(group, logits.split(1), strict=True)
+        return [pair for piece, rows in alone for pair in _decided([piece], rows)]
+
+
+def _take(decided: Sequence[tuple[Piece, Tensor]]) -> None:
+    """Gives each step what was decided of it."""
+    if not decided:
+        return
+    values = [value.double() for _, value in decided]
+    host = iter(torch.cat(values).tolist())  # the pass's only wait for the device
+    for (piece, _), value in zip(decided, values, strict=True):
+        queued, mine = piece.queued, list(islice(host, len(value)))
+        queued.finish_feed()
+        with costs_only(queued):
+            queued.over = queued.step.take(piece.session, mine)

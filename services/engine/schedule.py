@@ -1,0 +1,119 @@
+"""Who takes part in the next pass, and with how many tokens.
+
+Every session with little to feed, a drafted token or a block, takes part in every pass.  Long
+feeds share ``chunk`` tokens of a pass, in turn: a long prompt delays nobody by more than one chunk.
+Where the cache is full, sessions that have nothing to do give way first, and see their tokens anew
+later.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from services.engine.batch import Part
+from services.engine.session import Queued, Session
+from services.engine.step import Feed
+
+SHORT = 16
+"""Feeds of at most so many tokens take part whole in every pass."""
+
+CHUNK = 128
+"""Tokens of long feeds in one pass."""
+
+PATIENCE = 8
+"""Passes that a session waits for room in the cache before others that wait, too, give way."""
+
+
+@dataclass
+class Piece:
+    """A session's part of the next pass."""
+
+    session: Session
+    queued: Queued
+    count: int
+    """Tokens, of those left to feed the first."""
+    rows: int
+    """Of these the last ones, whose logits are wanted."""
+
+    @property
+    def long(self) -> bool:
+        """Whether it is part of a long feed."""
+        return self.count > SHORT
+
+    @property
+    def part(self) -> Part:
+        """What the model is given."""
+        assert self.queued.feed is not None, "what takes part has something to feed"
+        return Part(self.session.slot, self.queued.feed.tokens[: self.count], self.rows)
+
+    @property
+    def last(self) -> bool:
+        """Whether nothing of the feed is left after it."""
+        assert self.queued.feed is not None, "what takes part has something to feed"
+        return self.count == len(self.queued.feed.tokens)
+
+
+def choose(
+    turn: Sequence[tuple[Session, Queued]], sessions: Iterable[Session], chunk: int
+) -> list[Piece]:
+    """Chooses, and makes room for what it chooses.
+
+    Args:
+        turn: sessions with something to feed, those first that waited the longest.
+        sessions: all that are open, the least recently used first.
+        chunk: tokens of long feeds.
+
+    Returns:
+        At least one piece, unless ``turn`` is empty.
+    """
+    idle = [session for session in sessions if not session.steps and session.slot.length]
+    # The others give way at once only where else nobody could take part.
+    return _chosen(turn, idle, chunk, PATIENCE) or _chosen(turn, idle, chunk, 0)
+
+
+def _chosen(
+    turn: Sequence[tuple[Session, Queued]], idle: list[Session], chunk: int, patience: int
+) -> list[Piece]:
+    pieces: list[Piece] = []
+    taking: set[Session] = set()
+    for session, queued in turn:
+        feed = left(session, queued)
+        count = len(feed.tokens)
+        if count > SHORT:
+            count = min(count, chunk)
+        if not count:
+            continue
+        behind = [o for o, _ in reversed(turn) if o is not session and o not in taking]
+        if not _reserve(session, count, idle, behind if queued.waited >= patience else []):
+            continue
+        if len(feed.tokens) > SHORT:
+            chunk -= count
+        rows = max(0, count - (len(feed.tokens) - feed.rows))
+        pieces.append(Piece(session, queued, count, rows))
+        taking.add(session)
+    return pieces
+
+
+def left(session: Session, queued: Queued) -> Feed:
+    """What is left to feed of the session's step: at first without what the cache has of it."""
+    if queued.feed is None:
+        queued.logits.clear()
+        feed = queued.step.feed(session)
+        if not session.slot.length:
+            # At least one token is fed, and each whose logits are wanted.
+            found = session.slot.adopt(feed.tokens[: len(feed.tokens) - max(feed.rows, 1)])
+            queued.step.timing.found += found
+            feed = Feed(feed.tokens[found:], feed.rows)
+        queued.feed = feed
+    return queued.feed
+
+
+def _reserve(session: Session, count: int, idle: list[Session], others: Sequence[Session]) -> bool:
+    """Makes room for ``count`` tokens of a session, while others can give way."""
+    while not session.slot.reserve(count):
+        victim = idle.pop(0) if idle else next((o for o in others if o.slot.length), None)
+        if victim is None:
+            return False
+        if victim.steps:
+            victim.steps[0].feed = None  # it sees its tokens anew
+        victim.slot.truncate(0)
+    return True
