@@ -24,6 +24,8 @@ Dtype = Annotated[
     Literal["auto", "float32", "bfloat16"],
     typer.Option(help="Precision; auto is bfloat16 where the hardware multiplies it."),
 ]
+Weights = Literal["auto", "bfloat16", "int8", "int4"]
+_WEIGHTS = "what they are kept in; auto is the precision."
 ModelsDir = Annotated[
     str | None,
     typer.Option("--dir", help="Folder of models. Default: $CASCADE_MODELS_DIR, or .models."),
@@ -43,6 +45,10 @@ def up(
     ] = None,
     dtype: Dtype = "auto",
     device: Device = "auto",
+    drafter_weights: Annotated[Weights, typer.Option(help="Of the drafter: " + _WEIGHTS)] = "auto",
+    expert_weights: Annotated[
+        Weights, typer.Option(help="Of the expert, whose law int8 and int4 change: " + _WEIGHTS)
+    ] = "auto",
     port: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, max=65535, help="The router's port. Default: 50050."),
@@ -51,7 +57,9 @@ def up(
     """Start drafter, expert and router here, and wait until they serve."""
     from router.cli.up import Wanted, up
 
-    raise typer.Exit(up(Wanted(pair, drafter, expert, dtype, device, port)))
+    raise typer.Exit(
+        up(Wanted(pair, drafter, expert, dtype, device, drafter_weights, expert_weights, port))
+    )
 
 
 @app.command()

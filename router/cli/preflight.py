@@ -50,14 +50,21 @@ def find_models(pair: str | None, drafter: Path | None, expert: Path | None) -> 
     return Models(None, drafter.resolve(), expert.resolve())
 
 
-def needed_memory(models: Models, dtype: str, device: str) -> dict[str, int]:
-    """The bytes that each of the two pods will take, about.
+def needed_memory(
+    models: Models, dtype: str, device: str, weights: dict[str, str]
+) -> dict[str, int]:
+    """The bytes that each of the two pods will take, about, without its sessions.
+
+    Args:
+        models: the pair.
+        dtype, device: of both.
+        weights: what each role's are to be kept in.
 
     Raises:
         StartFailed: a model has no readable weights.
     """
     return {
-        role: loaded_bytes(folder, dtype, device) + POD_BYTES
+        role: loaded_bytes(folder, dtype, device, weights[role]) + POD_BYTES
         for role, folder in (("drafter", models.drafter), ("expert", models.expert))
     }
 

@@ -29,8 +29,16 @@ class Start:
         self._needed = needed
         self._processes: dict[str, psutil.Popen] = {}
 
-    def run(self, models: Models, dtype: str, device: str, port: int) -> State:
+    def run(
+        self, models: Models, dtype: str, device: str, weights: dict[str, str], port: int
+    ) -> State:
         """Starts the two pods together, then the router, and waits until they serve.
+
+        Args:
+            models: the pair.
+            dtype, device: of both.
+            weights: what each role's are kept in.
+            port: the router's.
 
         Returns:
             What runs then, as the state file has it.
@@ -39,10 +47,19 @@ class Start:
             StartFailed: one has ended; the others are stopped then, as on Ctrl-C.
         """
         self._store.clear()
-        self._state = State(models.name, str(models.drafter), str(models.expert), dtype, device)
+        self._state = State(
+            models.name,
+            str(models.drafter),
+            str(models.expert),
+            dtype,
+            device,
+            weights["drafter"],
+            weights["expert"],
+        )
         try:
             for role, folder in (("drafter", models.drafter), ("expert", models.expert)):
                 flags = ["--model", str(folder), "--dtype", dtype, "--device", device]
+                flags += ["--weights", weights[role]]
                 self._start(role, str(folder), [*flags, "--port", "0"], self._needed[role])
             addresses = self._wait(["drafter", "expert"])
             peers = [f"--{role}={address}" for role, address in addresses.items()]

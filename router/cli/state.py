@@ -43,6 +43,8 @@ class State:
     """Folder of its model."""
     dtype: str
     device: str
+    drafter_weights: str = "auto"
+    expert_weights: str = "auto"
     services: tuple[Service, ...] = ()
     """In the order of ``ROLES``."""
 

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 
+from cascade.v1 import model_pb2
 from rich.markup import escape
 from rich.table import Table
 
@@ -75,13 +76,19 @@ def service_status(state: State, role: str) -> ServiceStatus:
             asdict(known)
             | {
                 "model": info.model,
-                "dtype": f"{info.dtype} {info.device}",
+                "dtype": _precision(info),
                 "slots_free": info.slots_free,
                 "slots_total": info.slots_total,
                 "sessions_waiting": info.sessions_waiting,
             }
         )
     )
+
+
+def _precision(info: model_pb2.GetModelInfoResponse) -> str:
+    """``bfloat16 cpu``, or ``int4 bfloat16 cpu`` where the weights are kept in another type."""
+    kept = f"{info.weights} " if info.weights not in ("", info.dtype) else ""
+    return f"{kept}{info.dtype} {info.device}"
 
 
 def _table(found: list[ServiceStatus]) -> Table:

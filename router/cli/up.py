@@ -28,7 +28,14 @@ class Wanted:
     expert: Path | None = None
     dtype: str = "auto"
     device: str = "auto"
+    drafter_weights: str = "auto"
+    expert_weights: str = "auto"
     port: int | None = None
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """What each role's weights are to be kept in."""
+        return {"drafter": self.drafter_weights, "expert": self.expert_weights}
 
 
 def up(wanted: Wanted) -> int:
@@ -51,7 +58,7 @@ def up(wanted: Wanted) -> int:
             _check_same(state, wanted, models)
             out.print(f"already running: {state.title} at {state.address}", markup=False)
             return 0
-        needed = needed_memory(models, wanted.dtype, wanted.device)
+        needed = needed_memory(models, wanted.dtype, wanted.device, wanted.weights)
         check_memory(needed, wanted.dtype)
         port = DEFAULT_PORT if wanted.port is None else wanted.port
         check_port(port)
@@ -59,7 +66,7 @@ def up(wanted: Wanted) -> int:
         try:
             with Loading(Console(stderr=True)) as display:
                 start = Start(store, display, needed)
-                state = start.run(models, wanted.dtype, wanted.device, port)
+                state = start.run(models, wanted.dtype, wanted.device, wanted.weights, port)
         except KeyboardInterrupt:
             print("interrupted; what was started is stopped", file=sys.stderr)
             return INTERRUPTED
@@ -84,6 +91,8 @@ def _check_same(state: State, wanted: Wanted, models: Models) -> None:
         "pair": ((str(models.drafter), str(models.expert)), (state.drafter, state.expert)),
         "dtype": (wanted.dtype, state.dtype),
         "device": (wanted.device, state.device),
+        "drafter weights": (wanted.drafter_weights, state.drafter_weights),
+        "expert weights": (wanted.expert_weights, state.expert_weights),
         "port": (wanted.port, int((state.address or "").rpartition(":")[2])),
     }
     other = [

@@ -9,6 +9,8 @@ from pathlib import Path
 from router.cli.errors import StartFailed
 
 _BYTES = {"float32": 4, "bfloat16": 2}
+_QUANTIZED_BYTES = {"int8": 1, "int4": 0.625}
+"""With the scales."""
 _LARGEST_HEAD = 100 << 20
 
 
@@ -41,20 +43,22 @@ def _parameters(path: Path) -> int:
         raise StartFailed(f"{path} is not in safetensors' format") from error
 
 
-def loaded_bytes(folder: Path, dtype: str, device: str) -> int:
+def loaded_bytes(folder: Path, dtype: str, device: str, weights: str = "auto") -> int:
     """The memory that a model's weights take once they are loaded.
 
     Args:
         folder: the model's.
         dtype: auto, float32 or bfloat16.
         device: auto, cpu or cuda.
+        weights: auto, bfloat16, int8 or int4; the last two are kept beside those of the dtype.
 
     Raises:
         StartFailed: as ``parameters``.
     """
     if dtype == "auto":
         dtype = "bfloat16" if has_bfloat16(device) else "float32"
-    return parameters(folder) * _BYTES[dtype]
+    dtype = "bfloat16" if weights == "bfloat16" else dtype
+    return round(parameters(folder) * (_BYTES[dtype] + _QUANTIZED_BYTES.get(weights, 0)))
 
 
 def has_bfloat16(device: str, cpu_info: Path = Path("/proc/cpuinfo")) -> bool:

@@ -20,6 +20,8 @@ class PackedLinear(nn.Module):
             linear.weight.detach().contiguous(), _ROWS_HINT
         )
         self._bias = None if linear.bias is None else linear.bias.detach()
+        self.weight_bytes = linear.weight.nbytes
+        """Memory of the packed weights: what they took before."""
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., in] to [..., out]."""
@@ -36,21 +38,3 @@ def can_pack(dtype: torch.dtype) -> bool:
     return dtype == torch.float32 or (
         dtype == torch.bfloat16 and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     )
-
-
-def pack_linears(module: nn.Module, *, at_least: int = 1 << 16) -> int:
-    """Packs every linear layer below ``module`` in place, one at a time, and drops its weights.
-
-    Layers of fewer than ``at_least`` weights are left: they gain nothing.
-
-    Returns:
-        The number of layers packed.
-    """
-    packed = 0
-    for name, child in list(module.named_children()):
-        if type(child) is nn.Linear and child.weight.numel() >= at_least:
-            setattr(module, name, PackedLinear(child))
-            packed += 1
-        else:
-            packed += pack_linears(child, at_least=at_least)
-    return packed

@@ -15,9 +15,10 @@ from services.engine import attention
 from services.engine.batch import Part, pack
 from services.engine.cache import KeyValueCache, Slot
 from services.engine.fingerprint import tokenizer_fingerprint, weights_fingerprint
-from services.engine.linear import can_pack, pack_linears
+from services.engine.linear import can_pack
 from services.engine.memory import CachePlan, plan_cache
 from services.engine.support import check_attention, check_supported
+from services.engine.weights import Weights, lay_out, weight_bytes
 from services.errors import EngineFailed, ModelUnsupported
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -43,6 +44,10 @@ class ModelFacts:
     end_token_ids: tuple[int, ...]
     dtype: str
     device: str
+    weights: str
+    """What they are kept in: the dtype, int8 or int4."""
+    weight_bytes: int
+    """Every copy of them that is kept."""
     slots: int
     """Sessions at once."""
     cache_tokens: int
@@ -137,6 +142,7 @@ def load(
     *,
     device: str = "auto",
     dtype: str = "auto",
+    weights: Weights = "auto",
     cache_bytes: int | None = None,
     slots: int | None = None,
 ) -> Model:
@@ -145,7 +151,9 @@ def load(
     Args:
         folder: where it lies.
         device: auto, cpu or cuda.
-        dtype: auto, float32 or bfloat16.
+        dtype: what it computes in: auto, float32 or bfloat16.
+        weights: what its weights are kept in: auto is the dtype, bfloat16 names it, int8 and int4
+            round them.
         cache_bytes: budget of the cache; None: a share of the free memory.
         slots: sessions at once; None: what the cache has room for.
 
@@ -159,18 +167,20 @@ def load(
         raise ModelUnsupported(f"{folder}: no *.safetensors there")
     config = AutoConfig.from_pretrained(folder)
     check_supported(config)
-    where, precision = choose_device(device), choose_dtype(dtype, choose_device(device))
+    if weights == "bfloat16" and dtype == "float32":
+        raise ModelUnsupported("weights bfloat16 and dtype float32 exclude each other")
+    where = choose_device(device)
+    precision = choose_dtype("bfloat16" if weights == "bfloat16" else dtype, where)
     with ThreadPoolExecutor(1) as pool:
-        weights = pool.submit(weights_fingerprint, folder)
+        fingerprint = pool.submit(weights_fingerprint, folder)
         module = AutoModelForCausalLM.from_pretrained(
             folder, dtype=precision, attn_implementation=attention.NAME
         )
         module.eval().to(where)
         check_attention(module)
-        if where.type == "cpu" and can_pack(precision):
-            pack_linears(module)
+        kept_in = lay_out(module, weights, precision, where)
         plan = plan_cache(config, precision, where, budget=cache_bytes, slots=slots)
-        facts = _facts(folder, module, plan, weights.result())
+        facts = _facts(folder, module, plan, kept_in, fingerprint.result())
     return Model(module, facts, plan.make(), where)
 
 
@@ -179,6 +189,7 @@ def _facts(
     module: PreTrainedModel,
     plan: CachePlan,
     weights: str,
+    fingerprint: str,
 ) -> ModelFacts:
     text = module.config.get_text_config(decoder=True)
     tokenizer_json = (folder / "tokenizer.json").read_bytes()
@@ -193,7 +204,7 @@ def _facts(
     template, special = _chat(folder)
     return ModelFacts(
         name="/".join(folder.resolve().parts[-2:]),
-        weights_fingerprint=weights,
+        weights_fingerprint=fingerprint,
         tokenizer_fingerprint=tokenizer_fingerprint(tokenizer_json),
         tokenizer_json=tokenizer_json,
         chat_template=template,
@@ -203,6 +214,8 @@ def _facts(
         end_token_ids=tuple(sorted([ends] if isinstance(ends, int) else ends or [])),
         dtype=str(plan.dtype).removeprefix("torch."),
         device=plan.device.type,
+        weights=weights,
+        weight_bytes=weight_bytes(module),
         slots=plan.slots,
         cache_tokens=plan.tokens,
         cache_bytes=plan.bytes,

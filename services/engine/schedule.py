@@ -22,6 +22,9 @@ CHUNK = 128
 PATIENCE = 8
 """Passes that a session waits for room in the cache before others that wait, too, give way."""
 
+Waiting = tuple[Session, Queued]
+"""A session and the step that it waits with."""
+
 
 @dataclass
 class Piece:
@@ -52,9 +55,7 @@ class Piece:
         return self.count == len(self.queued.feed.tokens)
 
 
-def choose(
-    turn: Sequence[tuple[Session, Queued]], sessions: Iterable[Session], chunk: int
-) -> list[Piece]:
+def choose(turn: Sequence[Waiting], sessions: Iterable[Session], chunk: int) -> list[Piece]:
     """Chooses, and makes room for what it chooses.
 
     Args:
@@ -70,9 +71,7 @@ def choose(
     return _chosen(turn, idle, chunk, PATIENCE) or _chosen(turn, idle, chunk, 0)
 
 
-def _chosen(
-    turn: Sequence[tuple[Session, Queued]], idle: list[Session], chunk: int, patience: int
-) -> list[Piece]:
+def _chosen(turn: Sequence[Waiting], idle: list[Session], chunk: int, patience: int) -> list[Piece]:
     pieces: list[Piece] = []
     taking: set[Session] = set()
     for session, queued in turn:
@@ -82,7 +81,7 @@ def _chosen(
             count = min(count, chunk)
         if not count:
             continue
-        behind = [o for o, _ in reversed(turn) if o is not session and o not in taking]
+        behind = [other for other in turn if other[0] is not session and other[0] not in taking]
         if not _reserve(session, count, idle, behind if queued.waited >= patience else []):
             continue
         if len(feed.tokens) > SHORT:
@@ -107,13 +106,15 @@ def left(session: Session, queued: Queued) -> Feed:
     return queued.feed
 
 
-def _reserve(session: Session, count: int, idle: list[Session], others: Sequence[Session]) -> bool:
+def _reserve(session: Session, count: int, idle: list[Session], behind: list[Waiting]) -> bool:
     """Makes room for ``count`` tokens of a session, while others can give way."""
     while not session.slot.reserve(count):
-        victim = idle.pop(0) if idle else next((o for o in others if o.slot.length), None)
-        if victim is None:
+        if idle:
+            victim = idle.pop(0)
+        elif behind:
+            victim, queued = behind.pop()
+            queued.feed = None  # it sees its tokens anew
+        else:
             return False
-        if victim.steps:
-            victim.steps[0].feed = None  # it sees its tokens anew
         victim.slot.truncate(0)
     return True

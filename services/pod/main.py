@@ -55,6 +55,7 @@ def _load(settings: PodSettings) -> Model:
         Path(settings.model),
         device=settings.device,
         dtype=settings.dtype,
+        weights=settings.weights,
         cache_bytes=settings.cache_bytes or None,
         slots=settings.slots or None,
     )
@@ -65,6 +66,8 @@ def _load(settings: PodSettings) -> Model:
         device=model.facts.device,
         vocabulary_size=model.facts.vocabulary_size,
         context_length=model.facts.context_length,
+        weights=model.facts.weights,
+        weight_bytes=model.facts.weight_bytes,
         slots=model.facts.slots,
         cache_tokens=model.facts.cache_tokens,
         cache_bytes=model.facts.cache_bytes,

@@ -41,6 +41,10 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
             slots_free=slots.free,
             sessions_waiting=slots.waiting,
             has_chat_template=bool(facts.chat_template),
+            weights=facts.weights,
+            weight_bytes=facts.weight_bytes,
+            cache_bytes=facts.cache_bytes,
+            cache_tokens=facts.cache_tokens,
         )
 
     async def GetTokenizer(

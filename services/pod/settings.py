@@ -1,5 +1,7 @@
 """Settings of a drafter and an expert."""
 
+from typing import Literal
+
 from pydantic import ByteSize, Field
 from pydantic_settings import SettingsConfigDict
 
@@ -18,6 +20,9 @@ class PodSettings(ServerSettings):
     """auto, cpu or cuda."""
     dtype: str = Field(default="auto", pattern="^(auto|float32|bfloat16)$")
     """auto, float32 or bfloat16.  auto: bfloat16 where the hardware multiplies it."""
+    weights: Literal["auto", "bfloat16", "int8", "int4"] = "auto"
+    """What the weights are kept in.  auto: the dtype.  int8 and int4 round them: faster, and of an
+    expert another law."""
     threads: int = Field(default=0, ge=0)
     """CPU threads.  0: as many as there are cores."""
     cache_bytes: ByteSize = Field(default=ByteSize(0), ge=0)

@@ -70,6 +70,8 @@ class FunctionModel(Model):
             end_token_ids=(END,),
             dtype="float32",
             device="cpu",
+            weights="float32",
+            weight_bytes=0,
             slots=2,
             cache_tokens=2 * CONTEXT,
             cache_bytes=0,

@@ -147,7 +147,17 @@ def _serve(
 def main() -> None:
     """Serves as a process until SIGTERM."""
     parser = argparse.ArgumentParser()
-    for flag in ("host", "port", "port-file", "model", "dtype", "device", "drafter", "expert"):
+    for flag in (
+        "host",
+        "port",
+        "port-file",
+        "model",
+        "dtype",
+        "device",
+        "weights",
+        "drafter",
+        "expert",
+    ):
         parser.add_argument(f"--{flag}")
     flags = parser.parse_args()
     name = Path(flags.model or "router").name

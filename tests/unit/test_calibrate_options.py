@@ -191,7 +191,7 @@ def test_the_services_that_run_here(
         Service(role=role, address=f"here:{n}", **fields)
         for n, role in enumerate(("drafter", "expert", "router"))
     ]
-    StateStore(tmp_path).write(State("tiny", "d", "e", "auto", "auto", tuple(services)))
+    StateStore(tmp_path).write(State("tiny", "d", "e", "auto", "auto", services=tuple(services)))
     cascade("p.txt")
     assert becoming[2:5] == [
         "--drafter-address=here:0",

@@ -38,10 +38,14 @@ def test_weights_are_counted_by_their_number(model: Path) -> None:
     assert loaded_bytes(model, "float32", "cpu") == 44
     assert loaded_bytes(model, "bfloat16", "cpu") == 22
     assert loaded_bytes(model, "auto", "cuda") == 22
+    assert loaded_bytes(model, "bfloat16", "cpu", "int8") == 33
+    assert loaded_bytes(model, "float32", "cpu", "bfloat16") == 22
 
 
 def test_both_pods_are_counted(model: Path) -> None:
-    needed = needed_memory(Models(None, model, model), "float32", "cpu")
+    needed = needed_memory(
+        Models(None, model, model), "float32", "cpu", {"drafter": "auto", "expert": "auto"}
+    )
     assert needed == {"drafter": 44 + POD_BYTES, "expert": 44 + POD_BYTES}
 
 

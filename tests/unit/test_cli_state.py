@@ -7,7 +7,7 @@ import pytest
 from router.cli.state import Service, State, StateError, StateStore
 
 SERVICE = Service("router", 12, 1.5, ("python", "-m", "router"), "/x/router.log", "127.0.0.1:5")
-STATE = State("tiny", "/d", "/e", "auto", "cpu", (SERVICE,))
+STATE = State("tiny", "/d", "/e", "auto", "cpu", services=(SERVICE,))
 
 
 @pytest.fixture

@@ -54,7 +54,9 @@ def test_a_slot_reads_pages_that_do_not_lie_in_a_row(model: Model) -> None:
     pool, between = model.cache.pool, []
     for start in range(0, 300, 5):
         model.forward(slot, tokens[start : start + 5], 1)
-        between.append(pool.take(slot.pages[-1]))  # what lies behind is another's
+        page = pool.take(slot.pages[-1])  # what lies behind is another's
+        assert page is not None
+        between.append(page)
     assert any(b != a + 1 for a, b in pairwise(slot.pages))
     logits = model.forward(slot, tokens[300:], 1)[0]
     torch.testing.assert_close(logits, fresh(model, tokens), atol=TOLERANCE, rtol=0)

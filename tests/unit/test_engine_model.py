@@ -10,9 +10,10 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, PretrainedConfig
 
 from services.engine.fingerprint import tokenizer_fingerprint, weights_fingerprint
-from services.engine.linear import PackedLinear, can_pack, pack_linears
+from services.engine.linear import PackedLinear, can_pack
 from services.engine.model import choose_dtype, load
 from services.engine.support import check_supported
+from services.engine.weights import pack_linears
 from services.errors import ModelUnsupported
 from tests.services import TINY
 

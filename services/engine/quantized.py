@@ -1,0 +1,92 @@
+"""Linear layers with int8 or int4 weights, for the CPU.
+
+torch's kernels for them read a quarter or half of the memory, which is what a step of few rows
+waits for, but compute row by row: for more than ``FEW_ROWS`` the same quantised values, packed for
+oneDNN, are faster.  Both copies stay, and are counted (``PackedLinear.weight_bytes``).
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from services.engine.linear import PackedLinear
+
+Quantized = Literal["int8", "int4"]
+
+FEW_ROWS = 4
+"""Up to so many rows the quantised kernels are the faster ones: measured on two cores."""
+
+GROUP = 32
+"""Weights of an output that share a scale and a zero, in int4."""
+
+
+def can_quantize(linear: nn.Linear) -> bool:
+    """Whether the kernels take a layer of this shape."""
+    return linear.in_features % GROUP == 0 and linear.out_features % 16 == 0
+
+
+class QuantizedLinear(nn.Module):
+    """An ``nn.Linear`` whose weights were rounded to int8 or int4.  Inference only."""
+
+    def __init__(self, linear: nn.Linear, weights: Quantized) -> None:
+        """Raises ValueError for a shape that the kernels do not take (``can_quantize``)."""
+        super().__init__()
+        if not can_quantize(linear):
+            raise ValueError(f"{linear.in_features} inputs and {linear.out_features} outputs")
+        self._weights, self.out_features = weights, linear.out_features
+        self._bias = None if linear.bias is None else linear.bias.detach()
+        quantize = _int4 if weights == "int4" else _int8
+        self._few, self._scales, values = quantize(linear.weight.detach())
+        many = nn.Linear(linear.in_features, linear.out_features, bias=False, device="meta")
+        many.weight = nn.Parameter(values, requires_grad=False)
+        self._many = PackedLinear(many)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Both copies, and the scales."""
+        return self._few.nbytes + self._scales.nbytes + self._many.weight_bytes
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., in] to [..., out]."""
+        rows = x.reshape(-1, x.shape[-1])
+        if len(rows) > FEW_ROWS:
+            out = self._many(rows)
+        elif self._weights == "int4":
+            out = torch.ops.aten._weight_int4pack_mm_for_cpu(rows, self._few, GROUP, self._scales)
+        else:
+            out = torch.ops.aten._weight_int8pack_mm(rows, self._few, self._scales)
+        if self._bias is not None:
+            out = out + self._bias
+        shaped: Tensor = out.view(*x.shape[:-1], self.out_features)
+        return shaped
+
+
+def _int4(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Packed weights, scales and zeros, and the values that they stand for.
+
+    A value is ``(code - 8) * scale + zero``, code 0 to 15, of each group from its least to its
+    largest weight.
+
+    Args:
+        weight: [out, in].
+    """
+    out, inputs = weight.shape
+    groups = weight.float().view(out, inputs // GROUP, GROUP)
+    low, high = groups.amin(-1, keepdim=True), groups.amax(-1, keepdim=True)
+    # Rounded to what the kernel reads, before the codes are chosen.
+    scale = ((high - low) / 15).clamp(min=1e-8).to(weight.dtype)
+    zero = (low + 8 * scale.float()).to(weight.dtype)
+    codes = ((groups - zero.float()) / scale.float() + 8).round_().clamp_(0, 15)
+    values = ((codes - 8) * scale.float() + zero.float()).view(out, inputs).to(weight.dtype)
+    packed = torch.ops.aten._convert_weight_to_int4pack_for_cpu(codes.view(out, inputs).int(), 1)
+    scales = torch.cat([scale, zero], -1).transpose(0, 1).contiguous()
+    return packed, scales, values
+
+
+def _int8(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Weights, scales, and the values that they stand for: ``code * scale``, a scale an output."""
+    scale = (weight.float().abs().amax(1, keepdim=True) / 127).clamp(min=1e-8).to(weight.dtype)
+    codes = (weight.float() / scale.float()).round_().clamp_(-127, 127)
+    values = (codes * scale.float()).to(weight.dtype)
+    return codes.to(torch.int8), scale.squeeze(1), values

@@ -1,0 +1,80 @@
+"""How a model's weights lie in memory: as they come, packed for oneDNN, or quantised."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import nn
+
+from services.engine.linear import PackedLinear, can_pack
+from services.engine.quantized import QuantizedLinear, can_quantize
+from services.errors import ModelUnsupported
+
+Weights = Literal["auto", "bfloat16", "int8", "int4"]
+
+_AT_LEAST = 1 << 16
+"""Layers of fewer weights gain nothing from being packed."""
+
+
+def lay_out(module: nn.Module, weights: Weights, dtype: torch.dtype, device: torch.device) -> str:
+    """Brings a loaded model's linear layers into the layout that the device reads the fastest.
+
+    Args:
+        module: the model; changed in place, one layer at a time.
+        weights: int8 and int4 round the weights, and so change the model's law.
+        dtype: what the model computes in.
+        device: where it is.
+
+    Returns:
+        The name of what the weights are now: int8, int4, or the dtype's.
+
+    Raises:
+        ModelUnsupported: the device has no kernels for what was asked.
+    """
+    if weights in ("int8", "int4"):
+        if device.type != "cpu" or not can_pack(dtype):
+            raise ModelUnsupported(f"weights {weights}: no kernels for {dtype} on {device.type}")
+        _replace(module, lambda linear: QuantizedLinear(linear, weights), can_quantize)
+        pack_linears(module)
+        return weights
+    if device.type == "cpu" and can_pack(dtype):
+        pack_linears(module)
+    return str(dtype).removeprefix("torch.")
+
+
+def pack_linears(module: nn.Module) -> int:
+    """Packs every large linear layer below ``module`` for oneDNN, and drops its weights.
+
+    Returns:
+        The number of layers packed.
+    """
+    return _replace(module, PackedLinear, lambda linear: linear.weight.numel() >= _AT_LEAST)
+
+
+def _replace(
+    module: nn.Module,
+    make: Callable[[nn.Linear], nn.Module],
+    suits: Callable[[nn.Linear], bool],
+) -> int:
+    replaced = 0
+    for name, child in list(module.named_children()):
+        if type(child) is nn.Linear:
+            if suits(child):
+                setattr(module, name, make(child))
+                replaced += 1
+        else:
+            replaced += _replace(child, make, suits)
+    return replaced
+
+
+def weight_bytes(module: nn.Module) -> int:
+    """Memory of all weights, every copy of them counted."""
+    own = sum(parameter.nbytes for parameter in module.parameters())
+    laid_out = (m for m in module.modules() if isinstance(m, PackedLinear | QuantizedLinear))
+    inner = {
+        id(child)
+        for m in module.modules()
+        if isinstance(m, QuantizedLinear)
+        for child in m.children()
+    }
+    return own + sum(m.weight_bytes for m in laid_out if id(m) not in inner)
