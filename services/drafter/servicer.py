@@ -69,5 +69,7 @@ class DrafterServicer(drafter_pb2_grpc.DrafterServiceServicer):
         def opened(queue_ms: float) -> pb.DraftResponse:
             return pb.DraftResponse(opened=pb.DraftOpened(queue_ms=queue_ms))
 
-        async for response in self._pod.run_session(requests, opened, make_step):
+        async for response in self._pod.run_session(
+            requests, opened, make_step, lambda response: len(response.block.tokens)
+        ):
             yield response

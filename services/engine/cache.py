@@ -34,6 +34,8 @@ class KeyValueCache:
         """Tokens that sessions without any began with."""
         self.found_tokens = 0
         """Those of them that other sessions had left there."""
+        self.preemptions = 0
+        """How often a session gave its pages to another."""
 
     @property
     def tokens(self) -> int:
@@ -78,6 +80,11 @@ class Slot:
         while len(self.pages) > count:
             self._cache.pool.release(self.pages.pop())
         del self._serials[len(self.tokens) // PAGE :]
+
+    def give_way(self) -> None:
+        """Leaves its pages to others: the model sees its tokens anew."""
+        self._cache.preemptions += 1
+        self.truncate(0)
 
     def adopt(self, tokens: Sequence[int]) -> int:
         """In an empty slot: takes what is there of ``tokens``, whole pages of it.

@@ -206,7 +206,6 @@ class Engine:
                     continue
                 if session in took_part:
                     self._sessions[session] = self._sessions.pop(session)
-                queued.waited = 0 if session in took_part else queued.waited + 1
                 if queued.over or queued.superseded:
                     session.steps.popleft()
                 if session.steps:

@@ -69,9 +69,10 @@ def run(model: Model, pieces: Sequence[Piece]) -> PassReport:
     groups: dict[Hashable, list[Piece]] = defaultdict(list)
     for piece in pieces:
         step = piece.queued.step
-        step.timing.start(piece.queued.since)
-        step.timing.passes += 1
-        step.timing.tokens += piece.count
+        for timing in (step.timing, piece.session.timing):
+            timing.start(piece.queued.since)
+            timing.passes += 1
+            timing.tokens += piece.count
         # What pieces have in common that decide in one call.
         alike = type(step), step.group, piece.rows, piece.last, len(piece.queued.logits)
         groups[alike].append(piece)
@@ -81,6 +82,7 @@ def run(model: Model, pieces: Sequence[Piece]) -> PassReport:
     for piece in pieces:
         piece.session.slot.share()
         piece.queued.step.timing.stop()
+        piece.session.timing.stop()
         piece.queued.since = time.perf_counter()
     return PassReport(
         sessions=len(pieces),

@@ -2,8 +2,8 @@
 
 Every session with little to feed, a drafted token or a block, takes part in every pass.  Long
 feeds share ``chunk`` tokens of a pass, in turn: a long prompt delays nobody by more than one chunk.
-Where the cache is full, sessions that have nothing to do give way first, and see their tokens anew
-later.
+Where the cache is full, sessions that have nothing to do give way first, then the youngest to older
+ones, and see their tokens anew later: the oldest always goes on, so that all come to their end.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,9 +18,6 @@ SHORT = 16
 
 CHUNK = 128
 """Tokens of long feeds in one pass."""
-
-PATIENCE = 8
-"""Passes that a session waits for room in the cache before others that wait, too, give way."""
 
 Waiting = tuple[Session, Queued]
 """A session and the step that it waits with."""
@@ -67,11 +64,6 @@ def choose(turn: Sequence[Waiting], sessions: Iterable[Session], chunk: int) -> 
         At least one piece, unless ``turn`` is empty.
     """
     idle = [session for session in sessions if not session.steps and session.slot.length]
-    # The others give way at once only where else nobody could take part.
-    return _chosen(turn, idle, chunk, PATIENCE) or _chosen(turn, idle, chunk, 0)
-
-
-def _chosen(turn: Sequence[Waiting], idle: list[Session], chunk: int, patience: int) -> list[Piece]:
     pieces: list[Piece] = []
     taking: set[Session] = set()
     for session, queued in turn:
@@ -81,8 +73,10 @@ def _chosen(turn: Sequence[Waiting], idle: list[Session], chunk: int, patience: 
             count = min(count, chunk)
         if not count:
             continue
-        behind = [other for other in turn if other[0] is not session and other[0] not in taking]
-        if not _reserve(session, count, idle, behind if queued.waited >= patience else []):
+        younger = [
+            other for other in turn if other[0].number > session.number and other[0] not in taking
+        ]
+        if not _reserve(session, count, idle, sorted(younger, key=_age)):
             continue
         if len(feed.tokens) > SHORT:
             chunk -= count
@@ -90,6 +84,10 @@ def _chosen(turn: Sequence[Waiting], idle: list[Session], chunk: int, patience: 
         pieces.append(Piece(session, queued, count, rows))
         taking.add(session)
     return pieces
+
+
+def _age(waiting: Waiting) -> int:
+    return waiting[0].number
 
 
 def left(session: Session, queued: Queued) -> Feed:
@@ -101,20 +99,21 @@ def left(session: Session, queued: Queued) -> Feed:
             # At least one token is fed, and each whose logits are wanted.
             found = session.slot.adopt(feed.tokens[: len(feed.tokens) - max(feed.rows, 1)])
             queued.step.timing.found += found
+            session.timing.found += found
             feed = Feed(feed.tokens[found:], feed.rows)
         queued.feed = feed
     return queued.feed
 
 
-def _reserve(session: Session, count: int, idle: list[Session], behind: list[Waiting]) -> bool:
+def _reserve(session: Session, count: int, idle: list[Session], younger: list[Waiting]) -> bool:
     """Makes room for ``count`` tokens of a session, while others can give way."""
     while not session.slot.reserve(count):
         if idle:
             victim = idle.pop(0)
-        elif behind:
-            victim, queued = behind.pop()
+        elif younger:
+            victim, queued = younger.pop()
             queued.feed = None  # it sees its tokens anew
         else:
             return False
-        victim.slot.truncate(0)
+        victim.slot.give_way()
     return True

@@ -4,12 +4,13 @@ import time
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import count
 
 from torch import Tensor
 
 from services.engine.cache import Slot
 from services.engine.model import Model
-from services.engine.step import Feed, Step
+from services.engine.step import Feed, Step, Timing
 from services.tokens import TokenSequence
 
 
@@ -20,8 +21,6 @@ class Queued:
     step: Step
     since: float = field(default_factory=time.perf_counter)
     """When it last began to wait."""
-    waited: int = 0
-    """Passes that went without it since."""
     begun: bool = False
     over: bool = False
     """Done, or failed."""
@@ -31,10 +30,10 @@ class Queued:
     logits: list[Tensor] = field(default_factory=list)
     """Of what was fed so far: [rows, V] of each pass that had any."""
 
-    def advance(self, count: int, logits: Tensor) -> None:
-        """The first ``count`` tokens of the feed have been fed, and gave logits [rows, V]."""
+    def advance(self, fed: int, logits: Tensor) -> None:
+        """The first ``fed`` tokens of the feed have been fed, and gave logits [rows, V]."""
         assert self.feed is not None, "only what is there is fed"
-        rest = self.feed.tokens[count:]
+        rest = self.feed.tokens[fed:]
         self.feed = Feed(rest, min(self.feed.rows, len(rest)))
         if len(logits):
             self.logits.append(logits.clone())  # not a view that keeps the whole pass's
@@ -48,9 +47,15 @@ class Queued:
 class Session:
     """The tokens of one answer and what the model has seen of them.  The worker thread's own."""
 
+    _numbers = count()
+
     def __init__(self, model: Model) -> None:
+        self.number = next(self._numbers)
+        """Sessions are numbered as they open."""
         self.tokens = TokenSequence()
         self.slot: Slot = model.new_slot()
+        self.timing = Timing()
+        """Of all its steps."""
         self.steps: deque[Queued] = deque()
         """The engine's: what is still to be done, in order."""
         self.drained: list[Future[None]] = []

@@ -77,5 +77,10 @@ class ExpertServicer(expert_pb2_grpc.ExpertServiceServicer):
         def opened(queue_ms: float) -> pb.VerifyResponse:
             return pb.VerifyResponse(opened=pb.VerifyOpened(queue_ms=queue_ms))
 
-        async for response in self._pod.run_session(requests, opened, make_step):
+        async for response in self._pod.run_session(
+            requests,
+            opened,
+            make_step,
+            lambda response: len(response.verdict.tokens) + len(response.decoded.tokens),
+        ):
             yield response

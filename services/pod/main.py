@@ -16,10 +16,12 @@ from services.engine.allocator import keep_freed_memory
 from services.engine.engine import Engine
 from services.engine.model import Model, load
 from services.errors import CascadeError
+from services.pod.metrics import PodMetrics
 from services.pod.model_service import ModelServicer
 from services.pod.settings import PodSettings
 from services.pod.stream import Pod
 from services.serving.logs import configure_logs
+from services.serving.metrics import serve_metrics
 from services.serving.server import PortInUse, Server
 from services.serving.settings import problems
 from services.serving.slots import Slots
@@ -38,8 +40,9 @@ def main(role: model_pb2.Role.ValueType, service: str, add_servicer: AddServicer
         log.info("settings", **settings.model_dump())
         if settings.threads:
             torch.set_num_threads(settings.threads)
-        engine = Engine(lambda: _load(settings), chunk=settings.chunk)
-        asyncio.run(_serve(settings, engine, role, service, add_servicer))
+        metrics = PodMetrics()
+        engine = Engine(lambda: _load(settings), chunk=settings.chunk, report=metrics.on_pass)
+        asyncio.run(_serve(settings, engine, metrics, role, service, add_servicer))
     except ValidationError as error:
         print("\n".join(problems(error)), file=sys.stderr)
         sys.exit(2)
@@ -78,6 +81,7 @@ def _load(settings: PodSettings) -> Model:
 async def _serve(
     settings: PodSettings,
     engine: Engine,
+    metrics: PodMetrics,
     role: model_pb2.Role.ValueType,
     service: str,
     add_servicer: AddServicer,
@@ -85,10 +89,13 @@ async def _serve(
     slots = Slots(engine.model.facts.slots, settings.max_waiting)
     models = model_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
     server = Server(settings, [service, models])
-    add_servicer(Pod(engine, slots), server.grpc)
+    add_servicer(Pod(engine, slots, metrics), server.grpc)
     model_pb2_grpc.add_ModelServiceServicer_to_server(
         ModelServicer(role, engine.model.facts, slots), server.grpc
     )
+
+    metrics.watch(engine, slots)
+    serve_metrics(settings, metrics.registry)
 
     async def closing() -> None:
         await asyncio.to_thread(engine.stop)

@@ -8,6 +8,8 @@ from services.engine.engine import Engine
 from services.engine.session import Session
 from services.engine.step import Step
 from services.errors import CascadeError, InvalidField
+from services.pod.metrics import PodMetrics
+from services.pod.record import SessionRecord
 from services.serving.slots import Slots
 
 Request = TypeVar("Request")
@@ -20,15 +22,17 @@ Emit = Callable[[Response | CascadeError], None]
 class Pod:
     """An engine, the slots for its sessions, and whether new ones are welcome."""
 
-    def __init__(self, engine: Engine, slots: Slots) -> None:
+    def __init__(self, engine: Engine, slots: Slots, metrics: PodMetrics) -> None:
         self.engine = engine
         self.slots = slots
+        self._metrics = metrics
 
     async def run_session(
         self,
         requests: AsyncIterator[Request],
         opened: Callable[[float], Response],
         make_step: Callable[[Request, Emit[Response]], Step],
+        count_tokens: Callable[[Response], int],
     ) -> AsyncIterator[Response]:
         """Holds a slot and carries out the steps of one stream, until its caller ends it.
 
@@ -36,6 +40,7 @@ class Pod:
             requests: the stream's messages after the first.
             opened: makes the answer to the first, from the milliseconds it waited for a slot.
             make_step: makes the step that a message asks for.
+            count_tokens: how many tokens a response brings.
 
         Raises:
             CascadeError: what ended the session.
@@ -43,16 +48,24 @@ class Pod:
         async with self.slots.hold() as waited_s:
             session = self.engine.open()
             results: asyncio.Queue[Response | CascadeError | None] = asyncio.Queue()
-            reader = asyncio.create_task(self._read(session, requests, make_step, results))
+            record, ended = SessionRecord(self._metrics, waited_s), None
+            reading = self._read(session, requests, make_step, results, record)
+            reader = asyncio.create_task(reading)
             try:
                 yield opened(waited_s * 1000)
                 while (item := await results.get()) is not None:
                     if isinstance(item, CascadeError):
                         raise item
+                    record.tokens(count_tokens(item))
                     yield item
+            except BaseException as error:
+                ended = error
+                raise
             finally:
                 reader.cancel()
-                await asyncio.wrap_future(self.engine.close(session))
+                closed = self.engine.close(session)
+                record.end(ended, session.timing)
+                await asyncio.wrap_future(closed)
 
     async def _read(
         self,
@@ -60,6 +73,7 @@ class Pod:
         requests: AsyncIterator[Request],
         make_step: Callable[[Request, Emit[Response]], Step],
         results: "asyncio.Queue[Response | CascadeError | None]",
+        record: SessionRecord,
     ) -> None:
         """Submits steps as they come; ends the stream when the caller has and all are done."""
         loop = asyncio.get_running_loop()
@@ -69,7 +83,9 @@ class Pod:
 
         try:
             async for request in requests:
-                self.engine.submit(session, make_step(request, emit))
+                step = make_step(request, emit)
+                record.step()
+                self.engine.submit(session, step)
             await asyncio.wrap_future(self.engine.drain(session))
             results.put_nowait(None)
         except CascadeError as error:

@@ -26,6 +26,8 @@ class ServerSettings(BaseSettings):
     """Port to listen on.  0 takes a free one."""
     port_file: str = ""
     """File to write the port to, once the server serves.  Empty: none."""
+    metrics_port: int = Field(default=-1, ge=-1, le=65535)
+    """Port for Prometheus' metrics.  0 takes a free one, -1 serves none."""
     grace_s: float = Field(default=10.0, ge=0)
     """Seconds that running calls get to finish after SIGTERM."""
 

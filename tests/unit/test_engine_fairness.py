@@ -1,0 +1,141 @@
+"""Nobody starves: the wait of each session is bounded in passes, whoever else is there."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from typing import Self
+
+import pytest
+import torch
+
+from services.engine.engine import Engine
+from services.engine.model import load
+from services.engine.pages import PAGE
+from services.engine.passes import PassReport
+from services.engine.session import Session
+from services.engine.step import Feed, Step
+from services.errors import CascadeError
+from tests.services import TINY
+
+CHUNK = 32
+LONG = 320
+
+
+class Reader(Step):
+    """Feeds a prompt, then token by token, and notes the pass of each."""
+
+    def __init__(self, prompt: list[int], passes: int, now: list[PassReport]) -> None:
+        super().__init__()
+        self._prompt, self._left, self._now = prompt, passes, now
+        self.at: list[int] = []
+        """The passes whose logits it took, by number."""
+        self.done: Future[None] = Future()
+
+    def begin(self, session: Session) -> bool:
+        session.rebase(0, self._prompt)
+        return True
+
+    def feed(self, session: Session) -> Feed:
+        return Feed(session.unseen(), rows=1)
+
+    @property
+    def group(self) -> str:
+        return ""
+
+    @classmethod
+    def decide(cls, steps: Sequence[Self], logits: torch.Tensor) -> torch.Tensor:
+        return logits[:, -1].argmax(-1, keepdim=True).double()
+
+    def take(self, session: Session, decided: list[float]) -> bool:
+        session.tokens.extend([int(decided[0])])
+        self.at.append(len(self._now))
+        self._left -= 1
+        if not self._left:
+            self.done.set_result(None)
+        return not self._left
+
+    def fail(self, error: CascadeError) -> None:
+        self.done.set_exception(error)
+
+
+class Held(Reader):
+    """Holds the worker back until all others have been submitted."""
+
+    def __init__(self, gate: threading.Event) -> None:
+        super().__init__([1], 1, [])
+        self._gate = gate
+
+    def begin(self, session: Session) -> bool:
+        assert self._gate.wait(20)
+        return super().begin(session)
+
+
+def an_engine(pages: int, reports: list[PassReport]) -> Engine:
+    torch.set_num_threads(1)
+    facts = load(TINY / "drafter", device="cpu", dtype="float32").facts
+    budget = pages * PAGE * facts.cache_bytes // facts.cache_tokens
+    return Engine(
+        lambda: load(TINY / "drafter", device="cpu", dtype="float32", cache_bytes=budget),
+        chunk=CHUNK,
+        report=reports.append,
+    )
+
+
+@pytest.fixture
+def reports() -> list[PassReport]:
+    return []
+
+
+@pytest.fixture
+def engine(reports: list[PassReport]) -> Iterator[Engine]:
+    engine = an_engine(200, reports)
+    yield engine
+    engine.stop()
+
+
+def run_together(engine: Engine, readers: list[Reader]) -> None:
+    gate = threading.Event()
+    engine.submit(engine.open(), Held(gate))
+    for reader in readers:
+        engine.submit(engine.open(), reader)
+    gate.set()
+    for reader in readers:
+        reader.done.result(60)
+
+
+def test_a_long_prompt_delays_nobody_by_more_than_its_chunk(
+    engine: Engine, reports: list[PassReport]
+) -> None:
+    short = [Reader([i, 2, 3], 40, reports) for i in range(8)]
+    long = Reader([i % 256 for i in range(LONG)], 1, reports)
+    run_together(engine, [*short, long])
+    for reader in short:
+        assert [b - a for a, b in zip(reader.at, reader.at[1:], strict=False)] == [1] * 39
+    assert long.at[0] - short[0].at[0] <= LONG // CHUNK
+    assert max(report.tokens for report in reports) <= 8 * 3 + 1 + CHUNK
+    assert any(report.prefill and report.sessions == 9 for report in reports)
+
+
+def test_long_prompts_take_turns(engine: Engine, reports: list[PassReport]) -> None:
+    """None waits for more passes than there are others."""
+    long = [Reader([(7 * i + j) % 256 for j in range(LONG)], 1, reports) for i in range(4)]
+    run_together(engine, list(long))
+    ends = sorted(reader.at[0] for reader in long)
+    assert ends[-1] - ends[0] <= 4, "they end one after the other, not one before all others"
+    assert ends[-1] <= 4 * LONG // CHUNK + 2
+
+
+def test_a_session_without_room_waits_for_older_ones_alone(reports: list[PassReport]) -> None:
+    """The young give way, and see their tokens anew: none is lost."""
+    engine = an_engine(10, reports)
+    try:
+        readers = [Reader([(i + j) % 256 for j in range(100)], 24, reports) for i in range(4)]
+        run_together(engine, list(readers))
+        first = [reader.at[0] for reader in readers]
+        assert first == sorted(first)
+        for reader, before in zip(readers[1:], readers, strict=False):
+            assert reader.at[0] <= before.at[-1] + 2 * -(-100 // CHUNK)
+        assert engine.model.cache.preemptions > 0
+        assert all(len(reader.at) == 24 for reader in readers)
+    finally:
+        engine.stop()
