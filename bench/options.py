@@ -19,6 +19,12 @@ Pair = Annotated[str | None, typer.Option(help="Pair of models.toml", show_defau
 Drafter = Annotated[Path | None, typer.Option(help="Folder of the drafter, with --expert")]
 Expert = Annotated[Path | None, typer.Option(help="Folder of the expert, with --drafter")]
 Dtype = Annotated[str, typer.Option(help="auto, float32 or bfloat16; the same for every system")]
+DrafterWeights = Annotated[
+    str, typer.Option(help="What our drafter's weights are kept in: auto, bfloat16, int8 or int4")
+]
+ExpertWeights = Annotated[
+    str, typer.Option(help="The same of our expert: int8 and int4 make it another model")
+]
 Limit = Annotated[
     int | None, typer.Option(min=1, help="Problems, of every 20th", show_default="all")
 ]

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import torch
 from safetensors import safe_open
@@ -10,7 +11,10 @@ from transformers import AutoConfig, GenerationConfig
 
 from bench.errors import BadOption
 from services.engine.model import DTYPES, choose_dtype
+from services.engine.weights import Weights
 from services.models.catalog import default_models_dir, resolve
+
+WEIGHTS: tuple[str, ...] = get_args(Weights)
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,9 @@ class Pair:
     expert: Path
     dtype: str
     """float32 or bfloat16."""
+    drafter_weights: str = "auto"
+    """What our drafter's are kept in: auto, the dtype; bfloat16, int8 or int4."""
+    expert_weights: str = "auto"
 
     @property
     def folders(self) -> tuple[Path, Path]:
@@ -61,7 +68,14 @@ class Pair:
         return sum(map(_weights, self.folders)) * DTYPES[self.dtype].itemsize
 
 
-def choose_pair(pair: str | None, drafter: Path | None, expert: Path | None, dtype: str) -> Pair:
+def choose_pair(
+    pair: str | None,
+    drafter: Path | None,
+    expert: Path | None,
+    dtype: str,
+    drafter_weights: str = "auto",
+    expert_weights: str = "auto",
+) -> Pair:
     """The pair that the options name.
 
     Raises:
@@ -70,15 +84,22 @@ def choose_pair(pair: str | None, drafter: Path | None, expert: Path | None, dty
     """
     if dtype not in ("auto", *DTYPES):
         raise BadOption(f"--dtype must be auto, {' or '.join(DTYPES)}, got {dtype!r}")
+    for flag, weights in (("drafter", drafter_weights), ("expert", expert_weights)):
+        if weights not in WEIGHTS:
+            raise BadOption(
+                f"--{flag}-weights must be {', '.join(WEIGHTS[:-1])} or {WEIGHTS[-1]}, "
+                f"got {weights!r}"
+            )
     precision = str(choose_dtype(dtype, torch.device("cpu"))).removeprefix("torch.")
     if drafter is None and expert is None:
-        return Pair(*resolve(pair, default_models_dir()), precision)
+        folders = resolve(pair, default_models_dir())
+        return Pair(*folders, precision, drafter_weights, expert_weights)
     if drafter is None or expert is None or pair is not None:
         raise BadOption("give either --pair, or both --drafter and --expert")
     for folder in (drafter, expert):
         if not (folder / "config.json").is_file():
             raise BadOption(f"{folder}: no config.json there")
-    return Pair(drafter, expert, precision)
+    return Pair(drafter, expert, precision, drafter_weights, expert_weights)
 
 
 def _end_token_ids(folder: Path) -> set[int]:

@@ -4,7 +4,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,14 +27,16 @@ class Running:
 
 
 @contextmanager
-def running(pair: Pair, timeout_s: float = 600.0) -> Iterator[str]:
+def running(pair: Pair, timeout_s: float = 600.0, pod_flags: Sequence[str] = ()) -> Iterator[str]:
     """As ``running_services``; gives the router's address alone."""
-    with running_services(pair, timeout_s) as services:
+    with running_services(pair, timeout_s, pod_flags) as services:
         yield services.router
 
 
 @contextmanager
-def running_services(pair: Pair, timeout_s: float = 600.0) -> Iterator[Running]:
+def running_services(
+    pair: Pair, timeout_s: float = 600.0, pod_flags: Sequence[str] = ()
+) -> Iterator[Running]:
     """Starts the three services on loopback and stops them in the end.
 
     Gives:
@@ -51,16 +53,26 @@ def running_services(pair: Pair, timeout_s: float = 600.0) -> Iterator[Running]:
                     folder,
                     role,
                     f"services.{role}",
-                    ["--model", str(model.absolute()), "--dtype", pair.dtype, "--device", "cpu"],
+                    [*_flags(model, pair.dtype, weights), *pod_flags],
                 )
             )
-            for role, model in (("drafter", pair.drafter), ("expert", pair.expert))
+            for role, model, weights in (
+                ("drafter", pair.drafter, pair.drafter_weights),
+                ("expert", pair.expert, pair.expert_weights),
+            )
         ]
         drafter, expert = (pod.address(timeout_s) for pod in pods)
         router = stack.enter_context(
             service(folder, "router", "router", ["--drafter", drafter, "--expert", expert])
         )
         yield Running(router.address(timeout_s), drafter, expert)
+
+
+def _flags(model: Path, dtype: str, weights: str) -> list[str]:
+    return [
+        *("--model", str(model.absolute()), "--device", "cpu"),
+        *("--dtype", dtype, "--weights", weights),
+    ]
 
 
 class Service:

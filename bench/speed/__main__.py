@@ -21,6 +21,8 @@ def speed(
     drafter: options.Drafter = None,
     expert: options.Expert = None,
     dtype: options.Dtype = "auto",
+    drafter_weights: options.DrafterWeights = "auto",
+    expert_weights: options.ExpertWeights = "auto",
     limit: options.Limit = None,
     max_tokens: options.MaxTokens = 96,
     block_length: options.BlockLength = None,
@@ -37,7 +39,7 @@ def speed(
     """Measure greedy decoding: transformers alone and assisted, and ours over loopback."""
     watch = Watch("bench.speed")
     chosen = parse_systems(systems)
-    models = choose_pair(pair, drafter, expert, dtype)
+    models = choose_pair(pair, drafter, expert, dtype, drafter_weights, expert_weights)
     check_assistable(chosen, models.output_sizes)
     prompts, warm_up = read_prompts(models.expert, limit), warm_up_prompt(models.expert)
     check_room([*prompts, warm_up], max_tokens, models.context_length)
@@ -61,6 +63,7 @@ def speed(
         machine=watch.machine(),
         models=models.names,
         dtype=models.dtype,
+        weights=(drafter_weights, expert_weights),
         prompts=prompts,
         max_tokens=max_tokens,
         repeats=repeats,

@@ -19,6 +19,9 @@ from bench.speed.systems import System
 
 WARM_UP_TOKENS = 12
 
+NO_SHARING = ("--no-share-prefixes",)
+"""transformers keeps nothing of an earlier answer; nor do ours here."""
+
 Ask = Callable[[System, Sequence[int], int], Answer]
 """Asks a system for an answer to a prompt of at most so many tokens."""
 
@@ -73,7 +76,9 @@ def _asking(
         if not all(system.is_ours for system in systems):
             peers = Peers(pair)
         if any(system.is_ours for system in systems):
-            client = stack.enter_context(Client(stack.enter_context(running(pair))))
+            client = stack.enter_context(
+                Client(stack.enter_context(running(pair, pod_flags=NO_SHARING)))
+            )
 
         def ask(system: System, prompt: Sequence[int], max_tokens: int) -> Answer:
             if system.is_ours:

@@ -25,6 +25,8 @@ class Run:
     models: tuple[str, str]
     """Names of drafter and expert."""
     dtype: str
+    weights: tuple[str, str]
+    """What our drafter's and expert's are kept in."""
     prompts: Sequence[Prompt]
     max_tokens: int
     repeats: int
@@ -79,6 +81,7 @@ def to_json(run: Run) -> dict[str, Any]:
         "machine": run.machine.to_json(),
         "models": dict(zip(("drafter", "expert"), run.models, strict=True)),
         "dtype": run.dtype,
+        "weights": dict(zip(("drafter", "expert"), run.weights, strict=True)),
         "max_tokens": run.max_tokens,
         "repeats": run.repeats,
         "end_token_ids": list(run.end_token_ids),
@@ -109,6 +112,16 @@ def _answer(answer: Answer) -> dict[str, Any]:
     }
 
 
+def _kept(run: Run) -> str:
+    """What is kept in another type."""
+    kept = [
+        f"{role}'s weights in {weights}"
+        for role, weights in zip(("drafter", "expert"), run.weights, strict=True)
+        if weights not in ("auto", run.dtype)
+    ]
+    return f"; ours keeps the {' and the '.join(kept)}" if kept else ""
+
+
 def _set_up(run: Run) -> list[str]:
     drafter, expert = run.models
     lengths = [len(prompt.token_ids) for prompt in run.prompts]
@@ -121,7 +134,7 @@ def _set_up(run: Run) -> list[str]:
         if law.rule
     ]
     return [
-        f"Models: drafter {drafter}, expert {expert}, {run.dtype} everywhere",
+        f"Models: drafter {drafter}, expert {expert}, {run.dtype} everywhere{_kept(run)}",
         f"Prompts: {len(run.prompts)} of HumanEval, every 20th, {how}, {min(lengths)} to "
         f"{max(lengths)} tokens; the same token ids for every system; greedy, at most "
         f"{run.max_tokens} new tokens",

@@ -30,6 +30,8 @@ class KeyValueCache:
         """Of each layer: [tokens, heads, size]."""
         self.values = [torch.empty(shape, dtype=dtype, device=device) for _ in range(layers)]
         self.pool = PagePool(pages)
+        self.shares = True
+        """Whether sessions find what others have left."""
         self.queried_tokens = 0
         """Tokens that sessions without any began with."""
         self.found_tokens = 0
@@ -93,6 +95,8 @@ class Slot:
             How many of the tokens the slot holds now.
         """
         assert not self.tokens, "a slot that is not empty has tokens of its own"
+        if not self._cache.shares:
+            return 0
         pool, serial = self._cache.pool, ROOT
         self._cache.queried_tokens += len(tokens)
         for start in range(0, len(tokens) - PAGE + 1, PAGE):
@@ -141,6 +145,8 @@ class Slot:
 
     def share(self) -> None:
         """Lets other sessions find the pages that are full."""
+        if not self._cache.shares:
+            return
         pool = self._cache.pool
         for index in range(len(self._serials), len(self.tokens) // PAGE):
             before = self._serials[-1] if self._serials else ROOT

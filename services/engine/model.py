@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from services.engine import attention
-from services.engine.batch import Part, pack
+from services.engine.batch import Packed, Part, pack
 from services.engine.cache import KeyValueCache, Slot
 from services.engine.fingerprint import tokenizer_fingerprint, weights_fingerprint
 from services.engine.linear import can_pack
@@ -86,7 +86,19 @@ class Model:
             float32 [R, V], the rows of all parts in their order, V the tokenizer's entries; on the
             model's device.
         """
-        packed = pack(self.cache, parts, self._dtype, self.device)
+        logits = self.compute(self.packed(parts))
+        for part in parts:
+            part.slot.extend(part.tokens)
+        rows = sum(part.rows for part in parts)
+        return logits[0, :rows, : self.facts.vocabulary_size].float()
+
+    def packed(self, parts: Sequence[Part]) -> Packed:
+        """The batch of a pass."""
+        return pack(self.cache, parts, self._dtype, self.device)
+
+    @torch.inference_mode()
+    def compute(self, packed: Packed) -> Tensor:
+        """The model's own forward: logits [1, R, output entries], in its dtype."""
         output = self._module(
             input_ids=packed.ids,
             position_ids=packed.positions,
@@ -95,10 +107,7 @@ class Model:
             packed=packed,
         )
         logits: Tensor = output.logits
-        for part in parts:
-            part.slot.extend(part.tokens)
-        rows = sum(part.rows for part in parts)
-        return logits[0, :rows, : self.facts.vocabulary_size].float()
+        return logits
 
     def forward(self, slot: Slot, tokens: Sequence[int], rows: int) -> Tensor:
         """A pass for one session, for which there has to be room: float32 [rows, V]."""

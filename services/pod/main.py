@@ -62,6 +62,7 @@ def _load(settings: PodSettings) -> Model:
         cache_bytes=settings.cache_bytes or None,
         slots=settings.slots or None,
     )
+    model.cache.shares = settings.share_prefixes
     log.info(
         "loaded",
         model=model.facts.name,
@@ -94,7 +95,7 @@ async def _serve(
         ModelServicer(role, engine.model.facts, slots), server.grpc
     )
 
-    metrics.watch(engine, slots)
+    metrics.watch(engine, slots, asyncio.get_running_loop())
     serve_metrics(settings, metrics.registry)
 
     async def closing() -> None:

@@ -1,5 +1,6 @@
 """What a pod measures of itself.  Names as vLLM has them, with our prefix."""
 
+from asyncio import AbstractEventLoop, all_tasks
 from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Histogram
@@ -59,17 +60,18 @@ class PodMetrics:
         self._pass_seconds.labels(phase, "model").observe(report.model_s)
         self._pass_seconds.labels(phase, "after").observe(report.after_s)
 
-    def watch(self, engine: Engine, slots: Slots) -> None:
+    def watch(self, engine: Engine, slots: Slots, loop: AbstractEventLoop) -> None:
         """Reads the state of a pod whenever it is asked for."""
-        self.registry.register(_State(engine, slots))
+        self.registry.register(_State(engine, slots, loop))
 
 
 class _State(Collector):
     """Gauges and counters that the engine and the slots keep."""
 
-    def __init__(self, engine: Engine, slots: Slots) -> None:
+    def __init__(self, engine: Engine, slots: Slots, loop: AbstractEventLoop) -> None:
         self._engine = engine
         self._slots = slots
+        self._loop = loop
 
     def collect(self) -> Iterable[Metric]:
         """The values now."""
@@ -79,6 +81,7 @@ class _State(Collector):
             ("num_requests_waiting", "Sessions that wait for a slot.", slots.waiting),
             ("kv_cache_usage_perc", "Share of the cache that sessions hold, 0 to 1.", cache.used),
             ("slots", "Sessions at once.", slots.total),
+            ("tasks", "Tasks of the event loop.", len(all_tasks(self._loop))),
             ("cache_bytes", "Memory of the cache when it is full.", facts.cache_bytes),
             ("weight_bytes", "Memory of every copy of the weights.", facts.weight_bytes),
         ):

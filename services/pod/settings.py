@@ -28,6 +28,8 @@ class PodSettings(ServerSettings):
     cache_bytes: ByteSize = Field(default=ByteSize(0), ge=0)
     """Memory for the sessions' keys and values, such as 1GiB.  0: a quarter of what is free on the
     CPU, four fifths on a device, and no more than the slots can fill."""
+    share_prefixes: bool = True
+    """Whether sessions that begin with the same tokens share what the cache holds of them."""
     slots: int = Field(default=0, ge=0, le=4096)
     """Sessions at once.  0: what the cache holds at 2,048 tokens each, at most 16 on the CPU and
     256 on a device."""

@@ -31,6 +31,7 @@ def a_run() -> Run:
         machine=MACHINE,
         models=("pair/drafter", "pair/expert"),
         dtype="float32",
+        weights=("auto", "auto"),
         prompts=[Prompt(name, (1, 2, 3), chat=True)],
         max_tokens=8,
         repeats=2,

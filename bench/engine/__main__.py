@@ -1,0 +1,84 @@
+"""``python -m bench.engine``: the engine's step, its overhead, and many sessions at once."""
+
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+from cascade.v1 import law_pb2
+
+from bench import options, results
+from bench.engine import overhead, steps, together
+from bench.engine.report import Run, to_json, to_markdown
+from bench.machine import Watch
+from bench.pair import choose_pair
+from bench.progress import progress_bar
+from bench.prompts import check_room, read_prompts
+from bench.services import running
+from services.engine.allocator import keep_freed_memory
+from services.engine.model import load
+
+STEPS = [
+    steps.Case("expert", "auto", 1, 1.7),
+    steps.Case("expert", "auto", 6, 1.7),
+    steps.Case("drafter", "auto", 1, 1.7),
+    steps.Case("drafter", "int8", 1, 1.7),
+    steps.Case("drafter", "int4", 1, 2.8),
+]
+
+TOGETHER = [
+    together.Case("EXPERT", law_pb2.MODE_EXPERT, "auto", 5),
+    together.Case("SPECULATIVE", law_pb2.MODE_SPECULATIVE, "auto", 3),
+    together.Case("SPECULATIVE, drafter int4", law_pb2.MODE_SPECULATIVE, "int4", 2),
+]
+
+
+def engine(
+    pair: options.Pair = None,
+    drafter: options.Drafter = None,
+    expert: options.Expert = None,
+    dtype: options.Dtype = "auto",
+    max_tokens: options.MaxTokens = 64,
+    repeats: Annotated[int, typer.Option(min=1, help="Steps of each kind")] = 25,
+    rate_repeats: Annotated[int, typer.Option(min=1, help="Rates of each kind")] = 3,
+    out: options.Out = options.RESULTS,
+) -> None:
+    """Measure the engine on the CPU, beside transformers and beside itself with one session."""
+    watch = Watch("bench.engine")
+    keep_freed_memory()  # as a pod does
+    models = choose_pair(pair, drafter, expert, dtype)
+    folders = {"drafter": models.drafter, "expert": models.expert}
+    prompts = read_prompts(models.expert)
+    check_room(prompts, max_tokens, models.context_length)
+    rates = [together.Rates(case) for case in TOGETHER]
+    with progress_bar(len(STEPS) + 2 + len(TOGETHER) * rate_repeats) as bar:
+        found = steps.measure(folders, models.dtype, STEPS, repeats, bar)
+        bar.say("loading the expert")
+        model = load(models.expert, device="cpu", dtype=models.dtype)
+        overheads = [overhead.measure(model, sessions, repeats, bar) for sessions in (1, 8)]
+        del model
+        for weights in dict.fromkeys(rate.case.drafter_weights for rate in rates):
+            bar.say("starting the services")
+            with running(replace(models, drafter_weights=weights)) as router:
+                for rate in rates:
+                    if rate.case.drafter_weights == weights:
+                        together.measure(
+                            router, rate.case, prompts, max_tokens, rate_repeats, rate, bar
+                        )
+    run = Run(
+        machine=watch.machine(),
+        models=models.names,
+        dtype=models.dtype,
+        max_tokens=max_tokens,
+        repeats=repeats,
+        rate_repeats=rate_repeats,
+        steps=found,
+        overheads=overheads,
+        rates=rates,
+    )
+    path = results.write(out, "engine", to_markdown(run), to_json(run))
+    print(path.read_text())
+    print(f"Written to {path} and {path.with_suffix('.json')}")
+
+
+if __name__ == "__main__":
+    options.run(engine)

@@ -1,0 +1,173 @@
+"""The report of ``bench.engine``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from bench.engine.overhead import Overhead
+from bench.engine.steps import CONTEXT, Steps
+from bench.engine.together import SESSIONS, Rates
+from bench.machine import Machine
+from bench.markdown import bullets, document, table
+
+OVERHEAD_LIMIT = 0.05
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run and all that it measured."""
+
+    machine: Machine
+    models: tuple[str, str]
+    dtype: str
+    max_tokens: int
+    repeats: int
+    rate_repeats: int
+    steps: Sequence[Steps]
+    overheads: Sequence[Overhead]
+    rates: Sequence[Rates]
+
+
+def speed_up(steps: Steps) -> float:
+    """How many times faster than transformers."""
+    return median(steps.transformers) / median(steps.ours)
+
+
+def share(overhead: Overhead) -> float:
+    """What is no forward of the model, as a share of the pass: the median over repeats."""
+    pairs = zip(overhead.passes, overhead.forwards, strict=True)
+    return median((whole - forward) / whole for whole, forward in pairs)
+
+
+def growth(rates: Rates) -> float:
+    """How many times the rate of one session."""
+    return median(rates.together) / median(rates.alone)
+
+
+def findings(run: Run) -> list[str]:
+    """What is out of its limit."""
+    found = [
+        f"{s.case.role}, {s.case.weights}, {s.case.tokens} tokens: {speed_up(s):.2f} times "
+        f"transformers' speed, wanted {s.case.limit:g}"
+        for s in run.steps
+        if speed_up(s) < s.case.limit
+    ]
+    found += [
+        f"{o.sessions} at once: {share(o):.1%} of a pass is overhead, at most {OVERHEAD_LIMIT:.0%}"
+        for o in run.overheads
+        if share(o) > OVERHEAD_LIMIT
+    ]
+    found += [
+        f"{r.case.name}: {growth(r):.2f} times the rate of one, wanted {r.case.limit:g}"
+        for r in run.rates
+        if growth(r) < r.case.limit
+    ]
+    return [f"Out of its limit: {text}" for text in found] or ["Every figure is within its limit"]
+
+
+def to_markdown(run: Run) -> str:
+    """The report for people."""
+    drafter, expert = run.models
+    return document(
+        "# The engine",
+        bullets(
+            [
+                *run.machine.lines(),
+                f"Models: drafter {drafter}, expert {expert}, {run.dtype}",
+                f"Medians over {run.repeats} repeats (of the rates {run.rate_repeats}), what is "
+                "compared in turn, after warming up",
+                *findings(run),
+            ]
+        ),
+        "## A step",
+        table(
+            ["model", "weights", "tokens", "transformers, ms", "ours, ms", "times", "wanted"],
+            [
+                [
+                    s.case.role,
+                    s.case.weights,
+                    s.case.tokens,
+                    f"{1e3 * median(s.transformers):.1f}",
+                    f"{1e3 * median(s.ours):.1f}",
+                    f"{speed_up(s):.2f}",
+                    f"{s.case.limit:g}",
+                ]
+                for s in run.steps
+            ],
+        ),
+        f"One session behind {CONTEXT} tokens. transformers: `nn.Linear` in {run.dtype}, its own "
+        "cache and attention.",
+        "## What the engine adds to a pass",
+        table(
+            ["sessions", "pass, ms", "model's forward, ms", "overhead", "at most"],
+            [
+                [
+                    o.sessions,
+                    f"{1e3 * median(o.passes):.1f}",
+                    f"{1e3 * median(o.forwards):.1f}",
+                    f"{share(o):.1%}",
+                    f"{OVERHEAD_LIMIT:.0%}",
+                ]
+                for o in run.overheads
+            ],
+        ),
+        "The expert decodes one token in each session. The pass is all of it: choosing, packing, "
+        "the model, sampling, the messages; the forward is the same packed input once more.",
+        f"## {SESSIONS} sessions at once",
+        table(
+            ["mode", "one, tokens/s", f"{SESSIONS}, tokens/s", "times", "wanted"],
+            [
+                [
+                    r.case.name,
+                    f"{median(r.alone):.1f}",
+                    f"{median(r.together):.1f}",
+                    f"{growth(r):.2f}",
+                    f"{r.case.limit:g}",
+                ]
+                for r in run.rates
+            ],
+        ),
+        f"HumanEval, {run.max_tokens} tokens an answer, greedy, through the router, all processes "
+        "on this machine; tokens a second while all sessions decode.",
+    )
+
+
+def to_json(run: Run) -> dict[str, Any]:
+    """The report for programs: seconds, and tokens a second."""
+    return {
+        "machine": run.machine.to_json(),
+        "models": run.models,
+        "dtype": run.dtype,
+        "max_tokens": run.max_tokens,
+        "findings": findings(run),
+        "steps": [
+            {
+                "role": s.case.role,
+                "weights": s.case.weights,
+                "tokens": s.case.tokens,
+                "transformers_s": s.transformers,
+                "ours_s": s.ours,
+                "times": speed_up(s),
+            }
+            for s in run.steps
+        ],
+        "overheads": [
+            {
+                "sessions": o.sessions,
+                "pass_s": o.passes,
+                "forward_s": o.forwards,
+                "share": share(o),
+            }
+            for o in run.overheads
+        ],
+        "rates": [
+            {
+                "mode": r.case.name,
+                "alone": r.alone,
+                "together": r.together,
+                "times": growth(r),
+            }
+            for r in run.rates
+        ],
+    }
