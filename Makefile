@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.installed
 CODE := services router bench tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos protos-baseline models demo up down test test-laws check format bench-speed bench-near-ties bench-wire bench-acceptance bench-rules clean
+.PHONY: help setup protos protos-baseline models demo up down test test-laws test-faults check format bench-speed bench-engine bench-near-ties bench-wire bench-acceptance bench-rules clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,10 +59,13 @@ down: setup ## Stop them
 	$(CASCADE) down
 
 test: setup check ## All checks and the test suite
-	$(BIN)/pytest -m 'not laws'
+	$(BIN)/pytest -m 'not laws and not faults'
 
 test-laws: setup ## The long statistical tests
 	$(BIN)/pytest -m laws
+
+test-faults: setup ## The long tests of what goes wrong: thousands of dropped sessions
+	$(BIN)/pytest -m faults
 
 check: setup ## Format, lint, types, import rules, contract
 	$(BIN)/ruff format --check --quiet .
@@ -77,7 +80,10 @@ format: setup ## Format and mend what can be mended
 	$(BIN)/ruff check --fix .
 
 bench-speed: models ## Ours beside transformers, greedy, one stream: bench/results/speed.md
-	$(BIN)/python -m bench.speed --pair $(PAIR)
+	$(BIN)/python -m bench.speed --pair $(PAIR) --drafter-weights int4
+
+bench-engine: models ## The engine: its step beside transformers', many sessions at once: bench/results/engine.md
+	$(BIN)/python -m bench.engine --pair $(PAIR)
 
 bench-near-ties: models ## Where speculative and expert answers differ, and by how little
 	$(BIN)/python -m bench.near_ties --pair $(PAIR)

@@ -1,0 +1,72 @@
+"""The engine's bench: limits, the report, and the measurements on the tiny pair."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from cascade.v1 import law_pb2
+
+from bench.engine import overhead, steps, together
+from bench.engine.report import Run, findings, growth, share, speed_up, to_json, to_markdown
+from bench.progress import progress_bar
+from bench.prompts import Prompt
+from services.engine.model import load
+from tests.services import TINY, Services
+from tests.unit.test_bench_report import MACHINE, row
+
+STEP = steps.Steps(steps.Case("expert", "auto", 6, 1.7), [0.2, 0.24, 0.22], [0.1, 0.12, 0.11])
+OVERHEAD = overhead.Overhead(8, [0.1, 0.1, 0.2], [0.097, 0.096, 0.19])
+RATES = together.Rates(
+    together.Case("EXPERT", law_pb2.MODE_EXPERT, "auto", 5), [10.0, 12.0, 11.0], [60.0, 55.0, 50.0]
+)
+RUN = Run(MACHINE, ("a/drafter", "a/expert"), "bfloat16", 64, 3, 3, [STEP], [OVERHEAD], [RATES])
+
+
+def test_the_figures_are_medians() -> None:
+    assert speed_up(STEP) == pytest.approx(2)
+    assert share(OVERHEAD) == pytest.approx(0.04)
+    assert growth(RATES) == pytest.approx(5)
+    assert findings(RUN) == ["Every figure is within its limit"]
+
+
+def test_what_is_out_of_its_limit_is_told() -> None:
+    slow = replace(STEP, case=replace(STEP.case, limit=2.1))
+    late = replace(OVERHEAD, forwards=[0.09, 0.09, 0.19])
+    few = replace(RATES, together=[20.0])
+    assert findings(replace(RUN, steps=[slow], overheads=[late], rates=[few])) == [
+        "Out of its limit: expert, auto, 6 tokens: 2.00 times transformers' speed, wanted 2.1",
+        "Out of its limit: 8 at once: 10.0% of a pass is overhead, at most 5%",
+        "Out of its limit: EXPERT: 1.82 times the rate of one, wanted 5",
+    ]
+
+
+def test_the_report() -> None:
+    text = to_markdown(RUN)
+    assert row(text, "expert") == ["auto", "6", "220.0", "110.0", "2.00", "1.7"]
+    assert row(text, "8") == ["100.0", "97.0", "4.0%", "5%"]
+    assert row(text, "EXPERT") == ["11.0", "55.0", "5.00", "5"]
+    assert json.loads(json.dumps(to_json(RUN)))["rates"][0]["times"] == 5
+
+
+def test_steps_and_overhead_are_really_measured() -> None:
+    torch.set_num_threads(1)
+    cases = [steps.Case("expert", "auto", 1, 0), steps.Case("expert", "int4", 6, 0)]
+    with progress_bar(4) as bar:
+        found = steps.measure({"expert": TINY / "expert"}, "float32", cases, 2, bar)
+        model = load(TINY / "expert", device="cpu", dtype="float32")
+        added = overhead.measure(model, 3, 2, bar)
+    assert [len(s.ours) for s in found] == [len(s.transformers) for s in found] == [2, 2]
+    assert all(
+        whole > forward > 0 for whole, forward in zip(added.passes, added.forwards, strict=True)
+    )
+    assert model.cache.pool.free == model.cache.pool.total
+
+
+def test_rates_are_really_measured(tiny_services: Services) -> None:
+    prompts = [Prompt(str(i), tuple(b"def f%d(x):" % i), chat=False) for i in range(3)]
+    rates = together.Rates(RATES.case)
+    with progress_bar(1) as bar:
+        together.measure(tiny_services.address, rates.case, prompts, 12, 1, rates, bar)
+    assert len(rates.alone) == len(rates.together) == 1
+    assert min(rates.alone + rates.together) > 0
