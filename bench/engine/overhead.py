@@ -1,9 +1,9 @@
 """What the engine adds to the model's own forward on the same packed input."""
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import torch
 from cascade.v1 import expert_pb2, law_pb2
 
 from bench.progress import Bar
@@ -63,18 +63,29 @@ def measure(model: Model, sessions: int, repeats: int, bar: Bar) -> Overhead:
     return found
 
 
-def _decoding(model: Model, i: int, passes: int) -> tuple[Session, Queued]:
-    """A session behind a context of its own, that decodes."""
-    context = [(7 * i + j) % 1000 for j in range(CONTEXT)]
+def decode_step(
+    model: Model,
+    context: Sequence[int],
+    tokens: int,
+    emit: Callable[[expert_pb2.DecodedTokens | CascadeError], None],
+) -> DecodeStep:
+    """Greedy decoding behind a context, a message for each token."""
     law = laws.with_defaults(
         law_pb2.Law(mode=law_pb2.MODE_EXPERT, top_p=1, candidates=64), alpha_given=False
     )
     request = expert_pb2.DecodeStep(
         append=context,
         prefix_hash=TokenSequence(context).hash(),
-        max_tokens=passes + 1,
+        max_tokens=tokens,
         piece_length=1,
     )
+    return DecodeStep(
+        request, model.facts, SessionLaw.from_proto(law, model.device), frozenset(), emit
+    )
+
+
+def _decoding(model: Model, i: int, passes: int) -> tuple[Session, Queued]:
+    """A session behind a context of its own, that decodes."""
 
     def emit(item: expert_pb2.DecodedTokens | CascadeError) -> None:
         if isinstance(item, CascadeError):
@@ -82,10 +93,8 @@ def _decoding(model: Model, i: int, passes: int) -> tuple[Session, Queued]:
         expert_pb2.VerifyResponse(decoded=item)
 
     session = Session(model)
-    step = DecodeStep(
-        request, model.facts, SessionLaw.from_proto(law, torch.device("cpu")), frozenset(), emit
-    )
-    queued = Queued(step)
+    context = [(7 * i + j) % 251 for j in range(CONTEXT)]
+    queued = Queued(decode_step(model, context, passes + 1, emit))
     begin(session, queued)
     left(session, queued)
     run(model, choose([(session, queued)], [session], CONTEXT))

@@ -1,10 +1,12 @@
 """The report of ``bench.engine``."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
+from bench.engine import intrusion
+from bench.engine.intrusion import Intrusion
 from bench.engine.overhead import Overhead
 from bench.engine.steps import CONTEXT, Steps
 from bench.engine.together import SESSIONS, Rates
@@ -26,6 +28,7 @@ class Run:
     rate_repeats: int
     steps: Sequence[Steps]
     overheads: Sequence[Overhead]
+    intrusion: Intrusion
     rates: Sequence[Rates]
 
 
@@ -63,6 +66,12 @@ def findings(run: Run) -> list[str]:
         for r in run.rates
         if growth(r) < r.case.limit
     ]
+    i = run.intrusion
+    if i.longest_s > i.limit_s:
+        found.append(
+            f"a prompt of {i.prompt} tokens: a token waited {1e3 * i.longest_s:.0f} ms, "
+            f"at most {1e3 * i.limit_s:.0f}"
+        )
     return [f"Out of its limit: {text}" for text in found] or ["Every figure is within its limit"]
 
 
@@ -114,6 +123,18 @@ def to_markdown(run: Run) -> str:
         ),
         "The expert decodes one token in each session. The pass is all of it: choosing, packing, "
         "the model, sampling, the messages; the forward is the same packed input once more.",
+        f"## A prompt of {run.intrusion.prompt:,} tokens among {intrusion.SESSIONS} sessions",
+        table(
+            ["", "ms"],
+            [
+                ["between two tokens of a session before", f"{1e3 * run.intrusion.interval_s:.0f}"],
+                ["the prompt's longest pass, alone", f"{1e3 * run.intrusion.chunk_s:.0f}"],
+                ["longest wait of a token meanwhile", f"{1e3 * run.intrusion.longest_s:.0f}"],
+                ["at most: two intervals and a pass", f"{1e3 * run.intrusion.limit_s:.0f}"],
+                ["the prompt's first token, alone", f"{1e3 * run.intrusion.alone_s:.0f}"],
+                ["the same, among them", f"{1e3 * run.intrusion.among_s:.0f}"],
+            ],
+        ),
         f"## {SESSIONS} sessions at once",
         table(
             ["mode", "one, tokens/s", f"{SESSIONS}, tokens/s", "times", "wanted"],
@@ -161,6 +182,7 @@ def to_json(run: Run) -> dict[str, Any]:
             }
             for o in run.overheads
         ],
+        "intrusion": asdict(run.intrusion),
         "rates": [
             {
                 "mode": r.case.name,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from cascade.v1 import law_pb2
 
-from bench.engine import overhead, steps, together
+from bench.engine import intrusion, overhead, steps, together
 from bench.engine.report import Run, findings, growth, share, speed_up, to_json, to_markdown
 from bench.progress import progress_bar
 from bench.prompts import Prompt
@@ -20,7 +20,10 @@ OVERHEAD = overhead.Overhead(8, [0.1, 0.1, 0.2], [0.097, 0.096, 0.19])
 RATES = together.Rates(
     together.Case("EXPERT", law_pb2.MODE_EXPERT, "auto", 5), [10.0, 12.0, 11.0], [60.0, 55.0, 50.0]
 )
-RUN = Run(MACHINE, ("a/drafter", "a/expert"), "bfloat16", 64, 3, 3, [STEP], [OVERHEAD], [RATES])
+LONG = intrusion.Intrusion(4000, 0.1, 0.5, 0.65, 15.0, 18.0)
+RUN = Run(
+    MACHINE, ("a/drafter", "a/expert"), "bfloat16", 64, 3, 3, [STEP], [OVERHEAD], LONG, [RATES]
+)
 
 
 def test_the_figures_are_medians() -> None:
@@ -34,10 +37,13 @@ def test_what_is_out_of_its_limit_is_told() -> None:
     slow = replace(STEP, case=replace(STEP.case, limit=2.1))
     late = replace(OVERHEAD, forwards=[0.09, 0.09, 0.19])
     few = replace(RATES, together=[20.0])
-    assert findings(replace(RUN, steps=[slow], overheads=[late], rates=[few])) == [
+    waited = replace(LONG, longest_s=0.71)
+    run = replace(RUN, steps=[slow], overheads=[late], intrusion=waited, rates=[few])
+    assert findings(run) == [
         "Out of its limit: expert, auto, 6 tokens: 2.00 times transformers' speed, wanted 2.1",
         "Out of its limit: 8 at once: 10.0% of a pass is overhead, at most 5%",
         "Out of its limit: EXPERT: 1.82 times the rate of one, wanted 5",
+        "Out of its limit: a prompt of 4000 tokens: a token waited 710 ms, at most 700",
     ]
 
 
@@ -60,6 +66,13 @@ def test_steps_and_overhead_are_really_measured() -> None:
     assert len(added.passes) == len(added.forwards) == 2
     assert min(added.passes + added.forwards) > 0
     assert model.cache.pool.free == model.cache.pool.total
+
+
+def test_an_intrusion_is_really_measured() -> None:
+    with progress_bar(1) as bar:
+        found = intrusion.measure(TINY / "expert", "float32", 300, bar)
+    assert 0 < found.interval_s <= found.longest_s
+    assert 0 < found.chunk_s < found.alone_s < found.limit_s + found.alone_s
 
 
 def test_rates_are_really_measured(tiny_services: Services) -> None:
