@@ -84,6 +84,11 @@ class Service:
         self._log = log
         self._port = port
 
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        return self._process.pid
+
     def address(self, timeout_s: float) -> str:
         """Waits until it serves; gives host:port.
 

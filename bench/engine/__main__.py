@@ -7,7 +7,7 @@ import typer
 from cascade.v1 import law_pb2
 
 from bench import options, results
-from bench.engine import intrusion, overhead, steps, together
+from bench.engine import intrusion, limits, overhead, steps, together
 from bench.engine.report import Run, to_json, to_markdown
 from bench.machine import Watch
 from bench.pair import choose_pair
@@ -50,7 +50,7 @@ def engine(
     prompts = read_prompts(models.expert)
     check_room(prompts, max_tokens, models.context_length)
     rates = [together.Rates(case) for case in TOGETHER]
-    with progress_bar(len(STEPS) + 3 + len(TOGETHER) * rate_repeats) as bar:
+    with progress_bar(len(STEPS) + 4 + len(TOGETHER) * rate_repeats) as bar:
         found = steps.measure(folders, models.dtype, STEPS, repeats, bar)
         bar.say("loading the expert")
         model = load(models.expert, device="cpu", dtype=models.dtype)
@@ -58,6 +58,7 @@ def engine(
         del model
         long = min(intrusion.PROMPT, models.context_length - 1)
         intruded = intrusion.measure(models.expert, models.dtype, long, bar)
+        full = limits.measure(models.expert, models.dtype, limits.BUDGET, bar)
         for weights in dict.fromkeys(rate.case.drafter_weights for rate in rates):
             bar.say("starting the services")
             with running(replace(models, drafter_weights=weights)) as router:
@@ -76,6 +77,7 @@ def engine(
         steps=found,
         overheads=overheads,
         intrusion=intruded,
+        limits=full,
         rates=rates,
     )
     path = results.write(out, "engine", to_markdown(run), to_json(run))

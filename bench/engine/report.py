@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-from bench.engine import intrusion
+from bench.engine import intrusion, limits
 from bench.engine.intrusion import Intrusion
+from bench.engine.limits import Limits
 from bench.engine.overhead import Overhead
 from bench.engine.steps import CONTEXT, Steps
 from bench.engine.together import SESSIONS, Rates
@@ -14,6 +15,7 @@ from bench.machine import Machine
 from bench.markdown import bullets, document, table
 
 OVERHEAD_LIMIT = 0.05
+REFUSAL_LIMIT_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Run:
     steps: Sequence[Steps]
     overheads: Sequence[Overhead]
     intrusion: Intrusion
+    limits: Limits
     rates: Sequence[Rates]
 
 
@@ -72,7 +75,21 @@ def findings(run: Run) -> list[str]:
             f"a prompt of {i.prompt} tokens: a token waited {1e3 * i.longest_s:.0f} ms, "
             f"at most {1e3 * i.limit_s:.0f}"
         )
+    pod = run.limits
+    if pod.peak_bytes > pod.limit_bytes:
+        found.append(f"a full pod: {_gb(pod.peak_bytes)} GB, at most {_gb(pod.limit_bytes)}")
+    if not pod.waited:
+        found.append("a session beyond the slots did not wait")
+    if pod.refused_s > REFUSAL_LIMIT_S:
+        found.append(
+            f"a session beyond the queue was refused after {1e3 * pod.refused_s:.0f} ms, "
+            f"wanted {1e3 * REFUSAL_LIMIT_S:.0f}"
+        )
     return [f"Out of its limit: {text}" for text in found] or ["Every figure is within its limit"]
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.2f}"
 
 
 def to_markdown(run: Run) -> str:
@@ -135,6 +152,20 @@ def to_markdown(run: Run) -> str:
                 ["the same, among them", f"{1e3 * run.intrusion.among_s:.0f}"],
             ],
         ),
+        "## A full pod",
+        table(
+            ["the expert's, GB", ""],
+            [
+                ["weights, every copy", _gb(run.limits.weight_bytes)],
+                ["budget of the cache", _gb(run.limits.cache_bytes)],
+                ["resident before the first session", _gb(run.limits.loaded_bytes)],
+                ["the most resident", _gb(run.limits.peak_bytes)],
+                ["at most: weights, budget and 1 GiB", _gb(run.limits.limit_bytes)],
+            ],
+        ),
+        f"{limits.SLOTS} sessions fill {run.limits.filled_tokens:,} of {run.limits.cache_tokens:,} "
+        f"tokens. The next one waits until one has gone; beyond {limits.WAITING} waiting ones a "
+        f"session was refused after {1e3 * run.limits.refused_s:.1f} ms.",
         f"## {SESSIONS} sessions at once",
         table(
             ["mode", "one, tokens/s", f"{SESSIONS}, tokens/s", "times", "wanted"],
@@ -183,6 +214,7 @@ def to_json(run: Run) -> dict[str, Any]:
             for o in run.overheads
         ],
         "intrusion": asdict(run.intrusion),
+        "limits": asdict(run.limits),
         "rates": [
             {
                 "mode": r.case.name,

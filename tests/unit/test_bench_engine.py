@@ -7,7 +7,7 @@ import pytest
 import torch
 from cascade.v1 import law_pb2
 
-from bench.engine import intrusion, overhead, steps, together
+from bench.engine import intrusion, limits, overhead, steps, together
 from bench.engine.report import Run, findings, growth, share, speed_up, to_json, to_markdown
 from bench.progress import progress_bar
 from bench.prompts import Prompt
@@ -21,8 +21,19 @@ RATES = together.Rates(
     together.Case("EXPERT", law_pb2.MODE_EXPERT, "auto", 5), [10.0, 12.0, 11.0], [60.0, 55.0, 50.0]
 )
 LONG = intrusion.Intrusion(4000, 0.1, 0.5, 0.65, 15.0, 18.0)
+FULL = limits.Limits(3 * 10**9, 10**9, 3000, 2700, 35 * 10**8, 5 * 10**9, True, 0.004)
 RUN = Run(
-    MACHINE, ("a/drafter", "a/expert"), "bfloat16", 64, 3, 3, [STEP], [OVERHEAD], LONG, [RATES]
+    MACHINE,
+    ("a/drafter", "a/expert"),
+    "bfloat16",
+    64,
+    3,
+    3,
+    [STEP],
+    [OVERHEAD],
+    LONG,
+    FULL,
+    [RATES],
 )
 
 
@@ -38,12 +49,16 @@ def test_what_is_out_of_its_limit_is_told() -> None:
     late = replace(OVERHEAD, forwards=[0.09, 0.09, 0.19])
     few = replace(RATES, together=[20.0])
     waited = replace(LONG, longest_s=0.71)
-    run = replace(RUN, steps=[slow], overheads=[late], intrusion=waited, rates=[few])
+    large = replace(FULL, peak_bytes=6 * 10**9, waited=False, refused_s=0.2)
+    run = replace(RUN, steps=[slow], overheads=[late], intrusion=waited, limits=large, rates=[few])
     assert findings(run) == [
         "Out of its limit: expert, auto, 6 tokens: 2.00 times transformers' speed, wanted 2.1",
         "Out of its limit: 8 at once: 10.0% of a pass is overhead, at most 5%",
         "Out of its limit: EXPERT: 1.82 times the rate of one, wanted 5",
         "Out of its limit: a prompt of 4000 tokens: a token waited 710 ms, at most 700",
+        "Out of its limit: a full pod: 6.00 GB, at most 5.07",
+        "Out of its limit: a session beyond the slots did not wait",
+        "Out of its limit: a session beyond the queue was refused after 200 ms, wanted 100",
     ]
 
 
@@ -73,6 +88,16 @@ def test_an_intrusion_is_really_measured() -> None:
         found = intrusion.measure(TINY / "expert", "float32", 300, bar)
     assert 0 < found.interval_s <= found.longest_s
     assert 0 < found.chunk_s < found.alone_s < found.limit_s + found.alone_s
+
+
+def test_a_full_pod_is_really_measured() -> None:
+    with progress_bar(1) as bar:
+        found = limits.measure(TINY / "expert", "float32", 1 << 22, bar)
+    assert found.cache_bytes <= 1 << 22
+    assert 0.8 * found.cache_tokens < found.filled_tokens <= found.cache_tokens
+    assert found.weight_bytes < found.loaded_bytes <= found.peak_bytes < found.limit_bytes
+    assert found.waited
+    assert found.refused_s > 0
 
 
 def test_rates_are_really_measured(tiny_services: Services) -> None:
