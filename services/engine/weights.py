@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from services.engine.linear import PackedLinear, can_pack
-from services.engine.quantized import QuantizedLinear, can_quantize
+from services.engine.quantized import GROUP, Quantized, QuantizedLinear, can_quantize
 from services.errors import ModelUnsupported
 
 Weights = Literal["auto", "bfloat16", "int8", "int4"]
@@ -32,14 +32,34 @@ def lay_out(module: nn.Module, weights: Weights, dtype: torch.dtype, device: tor
         ModelUnsupported: the device has no kernels for what was asked.
     """
     if weights in ("int8", "int4"):
-        if device.type != "cpu" or not can_pack(dtype):
-            raise ModelUnsupported(f"weights {weights}: no kernels for {dtype} on {device.type}")
+        if device.type != "cpu":
+            quantize_with_torchao(module, weights)
+            return weights
+        if not can_pack(dtype):
+            raise ModelUnsupported(f"weights {weights}: this CPU has no kernels for {dtype}")
         _replace(module, lambda linear: QuantizedLinear(linear, weights), can_quantize)
         pack_linears(module)
         return weights
     if device.type == "cpu" and can_pack(dtype):
         pack_linears(module)
     return str(dtype).removeprefix("torch.")
+
+
+def quantize_with_torchao(module: nn.Module, weights: Quantized) -> None:
+    """Rounds every linear layer's weights with torchao, whose kernels run on CUDA.
+
+    Raises:
+        ModelUnsupported: torchao, or what its kernel needs, is not installed.
+    """
+    try:
+        from torchao.quantization import Int4WeightOnlyConfig, Int8WeightOnlyConfig, quantize_
+
+        int4 = weights == "int4"
+        quantize_(
+            module, Int4WeightOnlyConfig(group_size=GROUP) if int4 else Int8WeightOnlyConfig()
+        )
+    except ImportError as error:
+        raise ModelUnsupported(f"weights {weights} on CUDA take torchao: {error}") from error
 
 
 def pack_linears(module: nn.Module) -> int:
@@ -69,7 +89,7 @@ def _replace(
 
 def weight_bytes(module: nn.Module) -> int:
     """Memory of all weights, every copy of them counted."""
-    own = sum(parameter.nbytes for parameter in module.parameters())
+    own = sum(_stored_bytes(parameter) for parameter in module.parameters())
     laid_out = (m for m in module.modules() if isinstance(m, PackedLinear | QuantizedLinear))
     inner = {
         id(child)
@@ -78,3 +98,11 @@ def weight_bytes(module: nn.Module) -> int:
         for child in m.children()
     }
     return own + sum(m.weight_bytes for m in laid_out if id(m) not in inner)
+
+
+def _stored_bytes(parameter: Tensor) -> int:
+    """Of a quantised tensor what it is stored in, not the type that it stands for."""
+    if not hasattr(parameter, "__tensor_flatten__"):
+        return parameter.nbytes
+    names, _ = parameter.__tensor_flatten__()
+    return sum(getattr(parameter, name).nbytes for name in names)

@@ -6,6 +6,7 @@ import torch
 from services.engine.linear import can_pack
 from services.engine.model import load
 from services.engine.quantized import FEW_ROWS, GROUP, Quantized, QuantizedLinear, can_quantize
+from services.engine.weights import quantize_with_torchao, weight_bytes
 from services.errors import ModelUnsupported
 from tests.services import TINY
 
@@ -72,3 +73,19 @@ def test_a_model_says_what_its_weights_are_kept_in() -> None:
 def test_bfloat16_weights_exclude_float32() -> None:
     with pytest.raises(ModelUnsupported, match="exclude each other"):
         load(TINY / "expert", device="cpu", dtype="float32", weights="bfloat16")
+
+
+def test_torchao_rounds_where_its_kernels_are() -> None:
+    """What CUDA is given, as far as a CPU runs it: int8."""
+    layer = a_layer(torch.bfloat16)
+    x = torch.randn(3, 8 * GROUP).to(torch.bfloat16)
+    with torch.inference_mode():
+        exact = layer(x)
+    module = torch.nn.Sequential(layer)
+    before = weight_bytes(module)
+    quantize_with_torchao(module, "int8")
+    assert weight_bytes(module) < 0.6 * before
+    with torch.inference_mode():
+        torch.testing.assert_close(module(x), exact, atol=0.1, rtol=0)
+    with pytest.raises(ModelUnsupported, match="weights int4 on CUDA take torchao"):
+        quantize_with_torchao(torch.nn.Sequential(a_layer(torch.bfloat16)), "int4")
