@@ -58,7 +58,13 @@ class Packed:
 
 
 def pack(
-    cache: KeyValueCache, parts: Sequence[Part], dtype: torch.dtype, device: torch.device
+    cache: KeyValueCache,
+    parts: Sequence[Part],
+    dtype: torch.dtype,
+    device: torch.device,
+    *,
+    pad: bool = False,
+    together: bool = False,
 ) -> Packed:
     """Packs the parts in their order.
 
@@ -67,6 +73,9 @@ def pack(
         parts: at least one.
         dtype: of the scores' masks.
         device: where the model is.
+        pad: fills up N and R to powers of two, so that few shapes occur.
+        together: whether sessions share calls of the attention.  Better on a device, where calls
+            cost more than padding; on the CPU each session is read where it lies.
     """
     ids: list[int] = []
     positions: list[int] = []
@@ -81,29 +90,40 @@ def pack(
         pages = part.slot.pages
         written.extend(pages[i // PAGE] * PAGE + i % PAGE for i in range(past, end))
         kept.extend(range(len(ids) - part.rows, len(ids)))
+    kept = kept or [len(ids) - 1]  # models do not compute no row
+    if pad:
+        missing = _power_of_two(len(ids)) - len(ids)
+        ids += [0] * missing
+        positions += [0] * missing
+        written += [cache.scratch] * missing
+        kept += kept[-1:] * (_power_of_two(len(kept)) - len(kept))
     head = torch.tensor([ids, positions, written]).to(device, non_blocking=True)
     return Packed(
         cache=cache,
         ids=head[:1],
         positions=head[1:2],
         written=head[2],
-        # A pass without any logits computes one row all the same: models do not take none.
-        kept=torch.tensor(kept or [len(ids) - 1]).to(device, non_blocking=True),
-        groups=_groups(parts, starts, dtype, device),
+        kept=torch.tensor(kept).to(device, non_blocking=True),
+        groups=_groups(parts, starts, dtype, device)
+        if together
+        else [_alone(part, at, dtype, device) for part, at in zip(parts, starts, strict=True)],
     )
+
+
+def _power_of_two(n: int) -> int:
+    """The least that is not below n."""
+    return 1 << (n - 1).bit_length()
 
 
 def _groups(
     parts: Sequence[Part], starts: Sequence[int], dtype: torch.dtype, device: torch.device
 ) -> list[Group]:
-    """On the CPU each session is read where it lies; on a device sessions share calls."""
-    if device.type == "cpu":
-        return [_alone(part, start, dtype) for part, start in zip(parts, starts, strict=True)]
+    """Sessions that feed as much and hold about as much share a call."""
     alike: dict[tuple[int, int], list[int]] = defaultdict(list)
     for i, part in enumerate(parts):
         # Padding costs at most as much again.
         width = _pages(part)
-        alike[len(part.tokens), 1 << (width - 1).bit_length()].append(i)
+        alike[len(part.tokens), _power_of_two(width)].append(i)
     return [
         _together([parts[i] for i in members], [starts[i] for i in members], dtype, device)
         for members in alike.values()
@@ -114,7 +134,7 @@ def _pages(part: Part) -> int:
     return -(-(part.slot.length + len(part.tokens)) // PAGE)
 
 
-def _alone(part: Part, start: int, dtype: torch.dtype) -> Group:
+def _alone(part: Part, start: int, dtype: torch.dtype, device: torch.device) -> Group:
     n, length = len(part.tokens), part.slot.length + len(part.tokens)
     pages = part.slot.pages[: _pages(part)]
     in_a_row = all(b == a + 1 for a, b in pairwise(pages))
@@ -122,9 +142,9 @@ def _alone(part: Part, start: int, dtype: torch.dtype) -> Group:
     return Group(
         sessions=1,
         rows=slice(start, start + n),
-        pages=None if in_a_row else torch.tensor(pages),
+        pages=None if in_a_row else torch.tensor(pages, device=device),
         span=slice(first, first + length),
-        mask=None if n == 1 else _mask([part], length, dtype, torch.device("cpu")),
+        mask=None if n == 1 else _mask([part], length, dtype, device),
     )
 
 

@@ -25,10 +25,15 @@ class KeyValueCache:
         device: torch.device,
     ) -> None:
         """``heads`` and ``size``: of the keys.  The system gives memory as pages are first used."""
-        shape = (pages * PAGE, heads, size)
-        self.keys = [torch.empty(shape, dtype=dtype, device=device) for _ in range(layers)]
+        shape = ((pages + 1) * PAGE, heads, size)
+        # Calls that sessions share read what lies behind a session's end: it has no weight, but
+        # must be a number.  On the CPU they share none, and memory is taken as it is first used.
+        make = torch.empty if device.type == "cpu" else torch.zeros
+        self.keys = [make(shape, dtype=dtype, device=device) for _ in range(layers)]
         """Of each layer: [tokens, heads, size]."""
-        self.values = [torch.empty(shape, dtype=dtype, device=device) for _ in range(layers)]
+        self.values = [make(shape, dtype=dtype, device=device) for _ in range(layers)]
+        self.scratch = pages * PAGE
+        """Where what pads a pass is written: a page that is nobody's."""
         self.pool = PagePool(pages)
         self.shares = True
         """Whether sessions find what others have left."""

@@ -1,7 +1,7 @@
 """Loads a causal language model and runs passes of it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from services.engine import attention
 from services.engine.batch import Packed, Part, pack
 from services.engine.cache import KeyValueCache, Slot
+from services.engine.compiling import compiled
 from services.engine.fingerprint import tokenizer_fingerprint, weights_fingerprint
 from services.engine.linear import can_pack
 from services.engine.memory import CachePlan, plan_cache
@@ -64,12 +65,20 @@ class Model:
         facts: ModelFacts,
         cache: KeyValueCache,
         device: torch.device,
+        *,
+        backend: str | None = None,
     ) -> None:
+        """``backend``: of torch.compile; None: the model is not compiled."""
         self.facts = facts
         self.cache = cache
         self.device = device
-        self._module = module
         self._dtype = module.dtype
+        self.together = device.type != "cpu"
+        """Whether sessions share calls of the attention."""
+        self._pads = backend is not None
+        self._forward: Callable[..., Any] = module
+        if backend is not None:
+            self._forward = compiled(module, backend)
 
     def new_slot(self) -> Slot:
         """An empty part of the cache, for one session."""
@@ -94,12 +103,14 @@ class Model:
 
     def packed(self, parts: Sequence[Part]) -> Packed:
         """The batch of a pass."""
-        return pack(self.cache, parts, self._dtype, self.device)
+        return pack(
+            self.cache, parts, self._dtype, self.device, pad=self._pads, together=self.together
+        )
 
     @torch.inference_mode()
     def compute(self, packed: Packed) -> Tensor:
         """The model's own forward: logits [1, R, output entries], in its dtype."""
-        output = self._module(
+        output = self._forward(
             input_ids=packed.ids,
             position_ids=packed.positions,
             use_cache=False,
@@ -154,6 +165,7 @@ def load(
     weights: Weights = "auto",
     cache_bytes: int | None = None,
     slots: int | None = None,
+    backend: str | None = None,
 ) -> Model:
     """Loads a transformers folder (config, safetensors, tokenizer.json).
 
@@ -165,6 +177,7 @@ def load(
             round them.
         cache_bytes: budget of the cache; None: a share of the free memory.
         slots: sessions at once; None: what the cache has room for.
+        backend: of torch.compile, such as inductor; None: the model is not compiled.
 
     Raises:
         ModelUnsupported: the folder is incomplete, or the engine can't run the model right.
@@ -190,7 +203,7 @@ def load(
         kept_in = lay_out(module, weights, precision, where)
         plan = plan_cache(config, precision, where, budget=cache_bytes, slots=slots)
         facts = _facts(folder, module, plan, kept_in, fingerprint.result())
-    return Model(module, facts, plan.make(), where)
+    return Model(module, facts, plan.make(), where, backend=backend)
 
 
 def _facts(

@@ -61,6 +61,7 @@ def _load(settings: PodSettings) -> Model:
         weights=settings.weights,
         cache_bytes=settings.cache_bytes or None,
         slots=settings.slots or None,
+        backend="inductor" if settings.compile else None,
     )
     model.cache.shares = settings.share_prefixes
     log.info(

@@ -23,6 +23,9 @@ class PodSettings(ServerSettings):
     weights: Literal["auto", "bfloat16", "int8", "int4"] = "auto"
     """What the weights are kept in.  auto: the dtype.  int8 and int4 round them: faster, and of an
     expert another law."""
+    compile: bool = False
+    """Whether the model is compiled: passes are padded to powers of two, and the first pass of each
+    size takes long."""
     threads: int = Field(default=0, ge=0)
     """CPU threads.  0: as many as there are cores."""
     cache_bytes: ByteSize = Field(default=ByteSize(0), ge=0)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, PretrainedConfig
 
+from services.engine.batch import Part
 from services.engine.fingerprint import tokenizer_fingerprint, weights_fingerprint
 from services.engine.linear import PackedLinear, can_pack
 from services.engine.model import choose_dtype, load
@@ -143,3 +144,43 @@ def test_the_weights_are_fingerprinted_whole(tmp_path: Path) -> None:
     data[-1] ^= 1
     path.write_bytes(data)
     assert weights_fingerprint(folder) != same
+
+
+def test_a_compiled_model_computes_the_same() -> None:
+    """Without the compiler's last stage, which needs one for C++: shapes, padding, graphs."""
+    plain = load(TINY / "expert", device="cpu", dtype="float32")
+    compiled = load(TINY / "expert", device="cpu", dtype="float32", backend="aot_eager")
+    slots = [(plain.new_slot(), compiled.new_slot()) for _ in range(3)]
+    for pair in slots:
+        for model, slot in zip((plain, compiled), pair, strict=True):
+            model.forward(slot, list(b"abcdefg"), 1)
+    for count, rows in ((1, 1), (2, 1), (2, 2)):
+        results = []
+        for model, mine in zip((plain, compiled), zip(*slots, strict=True), strict=True):
+            for slot in mine:
+                assert slot.reserve(count)
+            results.append(
+                model.run([Part(s, [70 + i, 71][:count], rows) for i, s in enumerate(mine)])
+            )
+        torch.testing.assert_close(results[1], results[0], atol=1e-4, rtol=0)
+
+
+def test_sessions_that_share_calls_compute_the_same() -> None:
+    """As on a device: gathered pages, padded to the longest session."""
+    alone, together = (load(TINY / "expert", device="cpu", dtype="float32") for _ in range(2))
+    together.together = True
+    for layer in (*together.cache.keys, *together.cache.values):
+        layer.zero_()
+    lengths = [3, 16, 17, 40, 41, 90]
+    results = []
+    for model in (alone, together):
+        slots = [model.new_slot() for _ in lengths]
+        for i, (slot, length) in enumerate(zip(slots, lengths, strict=True)):
+            model.forward(slot, [(7 * i + j) % 256 for j in range(length)], 1)
+        for count in (1, 4, 1):
+            for slot in slots:
+                assert slot.reserve(count + 1)
+            parts = [Part(s, [65 + i] * (count + i % 2), 1 + i % 2) for i, s in enumerate(slots)]
+            results.append(model.run(parts))
+    for one, other in zip(results[:3], results[3:], strict=True):
+        torch.testing.assert_close(other, one, atol=1e-4, rtol=0)

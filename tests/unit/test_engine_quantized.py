@@ -1,5 +1,7 @@
 """Weights in int8 and int4: what they stand for, and that both paths compute it."""
 
+from importlib.util import find_spec
+
 import pytest
 import torch
 
@@ -75,8 +77,17 @@ def test_bfloat16_weights_exclude_float32() -> None:
         load(TINY / "expert", device="cpu", dtype="float32", weights="bfloat16")
 
 
+def test_without_torchao_a_device_is_refused() -> None:
+    if find_spec("torchao") is not None:
+        pytest.skip("torchao is installed")
+    for weights in ("int8", "int4"):
+        with pytest.raises(ModelUnsupported, match=f"weights {weights} on CUDA take torchao"):
+            quantize_with_torchao(torch.nn.Sequential(a_layer(torch.bfloat16)), weights)
+
+
 def test_torchao_rounds_where_its_kernels_are() -> None:
     """What CUDA is given, as far as a CPU runs it: int8."""
+    pytest.importorskip("torchao")
     layer = a_layer(torch.bfloat16)
     x = torch.randn(3, 8 * GROUP).to(torch.bfloat16)
     with torch.inference_mode():
