@@ -4,6 +4,7 @@ import asyncio
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,23 @@ async def test_too_many_waiting_sessions_are_refused(tmp_path: Path) -> None:
     for error in refused:
         assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
         assert "slots are taken" in (error.details() or "")
+
+
+async def test_a_deadline_ends_a_wait_for_a_slot(tmp_path: Path) -> None:
+    """Who waited is gone from the queue, and whoever came after is served."""
+    flags = ("--device", "cpu", "--dtype", "float32", "--slots", "1")
+    with running(tmp_path, pod_flags=flags) as services:
+        async with connected(services.address) as client:
+            ask = partial(client.generate, prompt="The", mode=law_pb2.MODE_EXPERT)
+            long = asyncio.create_task(ask(max_tokens=500))
+            await asyncio.sleep(0.05)
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await ask(max_tokens=1, timeout_s=0.1)
+            assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+            assert not long.done(), "the slot was taken all the time"
+            after = asyncio.create_task(ask(max_tokens=4))
+            assert len((await long).ids) == 500
+            assert len((await after).ids) == 4
 
 
 async def test_health_and_reflection(tiny_services: Services) -> None:
