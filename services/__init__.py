@@ -1,1 +1,9 @@
 """The drafter's and the expert's services, and what every server of the system shares."""
+
+import os
+
+# Two pods on one machine both have a thread on each core.  A thread that waits for the others of
+# its pool spins, and where their core computes for the other pod it spins in vain: both pods come
+# to a fraction of their speed.  After some microseconds it had better sleep.  OpenMP reads this
+# once, when torch is imported.
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")

@@ -16,7 +16,7 @@ from bench.machine import Watch
 from bench.pair import choose_pair
 from bench.progress import progress_bar
 from bench.prompts import check_room, read_prompts
-from services.engine.allocator import keep_freed_memory
+from services.engine.allocator import give_back_large_memory, keep_freed_memory
 from services.engine.model import load
 
 
@@ -34,7 +34,7 @@ def acceptance(
 ) -> None:
     """Measure what a verify step does after its pass, as a share of the pass."""
     watch = Watch("bench.acceptance")
-    keep_freed_memory()  # as a pod does
+    give_back_large_memory()  # as a pod does
     models = choose_pair(pair, drafter, expert, dtype)
     prompts = read_prompts(models.expert, limit)
     check_room(prompts, LEAST_ANSWER, models.context_length)
@@ -43,6 +43,7 @@ def acceptance(
         drafted = draft(models, prompts, CASES)
         bar.say("loading the expert")
         model = load(models.expert, device="cpu", dtype=models.dtype)
+        keep_freed_memory()
         verifier = Expert(model, drafted.contexts, CASES[0])
         measured = measure(verifier, drafted, CASES, repeats, bar)
     run = Run(

@@ -14,7 +14,7 @@ from bench.pair import choose_pair
 from bench.progress import progress_bar
 from bench.prompts import check_room, read_prompts
 from bench.services import running
-from services.engine.allocator import keep_freed_memory
+from services.engine.allocator import give_back_large_memory, keep_freed_memory
 from services.engine.model import load
 
 STEPS = [
@@ -44,7 +44,7 @@ def engine(
 ) -> None:
     """Measure the engine on the CPU, beside transformers and beside itself with one session."""
     watch = Watch("bench.engine")
-    keep_freed_memory()  # as a pod does
+    give_back_large_memory()  # as a pod does
     models = choose_pair(pair, drafter, expert, dtype)
     folders = {"drafter": models.drafter, "expert": models.expert}
     prompts = read_prompts(models.expert)
@@ -54,6 +54,7 @@ def engine(
         found = steps.measure(folders, models.dtype, STEPS, repeats, bar)
         bar.say("loading the expert")
         model = load(models.expert, device="cpu", dtype=models.dtype)
+        keep_freed_memory()
         overheads = [overhead.measure(model, sessions, repeats, bar) for sessions in (1, 8)]
         del model
         long = min(intrusion.PROMPT, models.context_length - 1)

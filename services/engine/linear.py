@@ -19,7 +19,7 @@ class PackedLinear(nn.Module):
         self._packed = torch.ops.mkldnn._reorder_linear_weight(
             linear.weight.detach().contiguous(), _ROWS_HINT
         )
-        self._bias = None if linear.bias is None else linear.bias.detach()
+        self._bias = None if linear.bias is None else linear.bias.detach().clone()
         self.weight_bytes = linear.weight.nbytes
         """Memory of the packed weights: what they took before."""
 

@@ -19,7 +19,7 @@ from services.engine.fingerprint import tokenizer_fingerprint, weights_fingerpri
 from services.engine.linear import can_pack
 from services.engine.memory import CachePlan, plan_cache
 from services.engine.support import check_attention, check_supported
-from services.engine.weights import Weights, lay_out, weight_bytes
+from services.engine.weights import Weights, lay_out, leave_files, weight_bytes
 from services.errors import EngineFailed, ModelUnsupported
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -201,6 +201,7 @@ def load(
         module.eval().to(where)
         check_attention(module)
         kept_in = lay_out(module, weights, precision, where)
+        leave_files(module)
         plan = plan_cache(config, precision, where, budget=cache_bytes, slots=slots)
         facts = _facts(folder, module, plan, kept_in, fingerprint.result())
     return Model(module, facts, plan.make(), where, backend=backend)

@@ -35,7 +35,7 @@ class QuantizedLinear(nn.Module):
         if not can_quantize(linear):
             raise ValueError(f"{linear.in_features} inputs and {linear.out_features} outputs")
         self._weights, self.out_features = weights, linear.out_features
-        self._bias = None if linear.bias is None else linear.bias.detach()
+        self._bias = None if linear.bias is None else linear.bias.detach().clone()
         quantize = _int4 if weights == "int4" else _int8
         self._few, self._scales, values = quantize(linear.weight.detach())
         many = nn.Linear(linear.in_features, linear.out_features, bias=False, device="meta")

@@ -12,7 +12,7 @@ from cascade.v1 import model_pb2, model_pb2_grpc
 from pydantic import ValidationError
 from transformers.utils.logging import disable_progress_bar
 
-from services.engine.allocator import keep_freed_memory
+from services.engine.allocator import give_back_large_memory, keep_freed_memory
 from services.engine.engine import Engine
 from services.engine.model import Model, load
 from services.errors import CascadeError
@@ -34,7 +34,7 @@ AddServicer = Callable[[Pod, grpc.aio.Server], None]
 def main(role: model_pb2.Role.ValueType, service: str, add_servicer: AddServicer) -> None:
     """Serves a model in a role until SIGTERM; exits with one clear line where it can't."""
     configure_logs()
-    keep_freed_memory()
+    give_back_large_memory()
     try:
         settings = PodSettings()  # type: ignore[call-arg]  # the rest comes from flags
         log.info("settings", **settings.model_dump())
@@ -63,6 +63,7 @@ def _load(settings: PodSettings) -> Model:
         slots=settings.slots or None,
         backend="inductor" if settings.compile else None,
     )
+    keep_freed_memory()
     model.cache.shares = settings.share_prefixes
     log.info(
         "loaded",
