@@ -63,7 +63,11 @@ def measure(folder: Path, dtype: str, budget: int, bar: Bar) -> Limits:
         tempfile.TemporaryDirectory() as logs,
         service(Path(logs), "expert", "services.expert", flags) as pod,
     ):
-        found = asyncio.run(_fill(pod.address(600), pod.pid, bar))
+        address, process = pod.address(600), psutil.Process(pod.pid)
+        loaded = process.memory_info().rss
+        # The high-water mark begins anew, at what is there now.
+        Path(f"/proc/{pod.pid}/clear_refs").write_text("5")
+        found = asyncio.run(_fill(address, pod.pid, loaded, bar))
     bar.advance()
     return found
 
@@ -76,10 +80,7 @@ def _high_water(pid: int) -> int:
     raise ServiceFailed("the system does not tell the most memory that a process took")
 
 
-async def _fill(address: str, pid: int, bar: Bar) -> Limits:
-    process = psutil.Process(pid)
-    loaded = process.memory_info().rss
-    Path(f"/proc/{pid}/clear_refs").write_text("5")  # the mark then begins at what is there now
+async def _fill(address: str, pid: int, loaded: int, bar: Bar) -> Limits:
     async with grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
         info = await model_pb2_grpc.ModelServiceStub(channel).GetModelInfo(
             model_pb2.GetModelInfoRequest()
