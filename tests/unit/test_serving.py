@@ -147,7 +147,7 @@ async def test_slots_are_fair_and_bounded() -> None:
 
 
 def test_settings_name_the_flag_and_refuse_unknown_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.argv", ["pod", "--model", "m", "--slots", "0", "--dtype", "int3"])
+    monkeypatch.setattr("sys.argv", ["pod", "--model", "m", "--slots=-1", "--dtype", "int3"])
     with pytest.raises(ValidationError) as caught:
         PodSettings()  # type: ignore[call-arg]  # the rest comes from flags
     lines = "\n".join(problems(caught.value))
