@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bench.errors import ServiceFailed
 from bench.pair import Pair
+from services.serving.settings import SHARED_GATHER
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 _STOP_TIMEOUT_S = 20.0
@@ -71,7 +72,7 @@ def running_services(
 def _flags(model: Path, dtype: str, weights: str) -> list[str]:
     return [
         *("--model", str(model.absolute()), "--device", "cpu"),
-        *("--dtype", dtype, "--weights", weights),
+        *("--dtype", dtype, "--weights", weights, "--gather", str(SHARED_GATHER)),
     ]
 
 

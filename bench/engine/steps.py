@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -86,7 +87,7 @@ def _transformers(folder: Path, dtype: str, sizes: set[int]) -> dict[int, Run]:
         model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=tokens)
 
     feed(CONTEXT)
-    return {size: lambda size=size: feed(size) for size in sizes}  # type: ignore[misc]
+    return {size: partial(feed, size) for size in sizes}
 
 
 def _ours(model: Model, tokens: int) -> Run:

@@ -14,6 +14,7 @@ from router.cli.loading import Loading
 from router.cli.preflight import HOST, Models
 from router.cli.processes import last_words, resident_bytes, start, stop
 from router.cli.state import Service, State, StateStore
+from services.serving.settings import SHARED_GATHER
 
 MODULES = {"drafter": "services.drafter", "expert": "services.expert", "router": "router"}
 STOP_GRACE_S = 10.0
@@ -59,7 +60,7 @@ class Start:
         try:
             for role, folder in (("drafter", models.drafter), ("expert", models.expert)):
                 flags = ["--model", str(folder), "--dtype", dtype, "--device", device]
-                flags += ["--weights", weights[role]]
+                flags += ["--weights", weights[role], "--gather", str(SHARED_GATHER)]
                 self._start(role, str(folder), [*flags, "--port", "0"], self._needed[role])
             addresses = self._wait(["drafter", "expert"])
             peers = [f"--{role}={address}" for role, address in addresses.items()]

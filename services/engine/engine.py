@@ -12,6 +12,7 @@ from concurrent.futures import Future
 
 import structlog
 
+from services.engine.gather import Gather
 from services.engine.model import Model
 from services.engine.passes import PassReport, begin, costs_only, run
 from services.engine.schedule import CHUNK, Piece, choose, left
@@ -30,6 +31,7 @@ class Engine:
         load: Callable[[], Model],
         *,
         chunk: int = CHUNK,
+        gather: float = 0.0,
         report: Callable[[PassReport], None] = lambda report: None,
     ) -> None:
         """Loads the model on the worker thread, and waits for it.
@@ -41,10 +43,12 @@ class Engine:
         Args:
             load: gives the model; what it raises is raised here.
             chunk: tokens of long feeds in one pass.
+            gather: the longest wait for sessions to share a pass, as a share of the last pass's.
             report: told of every pass, on the worker thread.
         """
         self._chunk = chunk
         self._report = report
+        self._gather = Gather(gather)
         self._sessions: dict[Session, None] = {}
         self._turn: deque[Session] = deque()
         self._running: set[Session] = set()
@@ -132,7 +136,9 @@ class Engine:
             while (turn := self._schedule()) is not None:
                 pieces = self._choose(turn)
                 if pieces:
-                    self._report(run(model, pieces))
+                    report = run(model, pieces)
+                    self._gather.passed(report.model_s + report.after_s)
+                    self._report(report)
                 self._postprocess(turn, pieces)
         except BaseException:
             log.exception("the worker failed")
@@ -154,11 +160,14 @@ class Engine:
                     if session.steps:
                         turn.append((session, session.steps[0]))
                     self._tell_drained(session)
+                wait_s = self._gather.remaining_s(turn) if turn else None
+                if wait_s is None or wait_s > 0:
+                    self._turn = deque(session for session, _ in turn)
+                    self._changed.wait(wait_s)
+                    continue
                 self._turn.clear()
                 self._running.update(session for session, _ in turn)
-                if turn:
-                    return turn
-                self._changed.wait()
+                return turn
 
     def _let_go(self) -> None:
         """Frees the pages of sessions that are closed."""

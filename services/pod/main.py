@@ -41,7 +41,12 @@ def main(role: model_pb2.Role.ValueType, service: str, add_servicer: AddServicer
         if settings.threads:
             torch.set_num_threads(settings.threads)
         metrics = PodMetrics()
-        engine = Engine(lambda: _load(settings), chunk=settings.chunk, report=metrics.on_pass)
+        engine = Engine(
+            lambda: _load(settings),
+            chunk=settings.chunk,
+            gather=settings.gather,
+            report=metrics.on_pass,
+        )
         asyncio.run(_serve(settings, engine, metrics, role, service, add_servicer))
     except ValidationError as error:
         print("\n".join(problems(error)), file=sys.stderr)

@@ -38,5 +38,8 @@ class PodSettings(ServerSettings):
     256 on a device."""
     chunk: int = Field(default=CHUNK, ge=SHORT, le=65536)
     """Tokens of long prompts in one pass: what a prompt delays all others by."""
+    gather: float = Field(default=0.0, ge=0.0, le=10.0)
+    """How long a pass waits for sessions that were in the last one, as a share of that one's time.
+    Worth it where drafter and expert share their hardware."""
     max_waiting: int = Field(default=64, ge=0)
     """Sessions that may wait for a slot; more are refused."""

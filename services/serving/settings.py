@@ -7,6 +7,9 @@ printed at the start, secrets masked.
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+SHARED_GATHER = 0.5
+"""``--gather`` of a drafter and an expert that share their hardware."""
+
 
 class ServerSettings(BaseSettings):
     """What every server has."""

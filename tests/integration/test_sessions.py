@@ -183,7 +183,7 @@ async def test_health_and_reflection(tiny_services: Services) -> None:
             for name in ("", service):
                 response = await check(health_pb2.HealthCheckRequest(service=name))
                 assert response.status == health_pb2.HealthCheckResponse.SERVING
-            stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)  # type: ignore[arg-type]
+            stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)  # type: ignore[arg-type]  # untyped
             call = stub.ServerReflectionInfo(
                 iter([reflection_pb2.ServerReflectionRequest(list_services="")])
             )

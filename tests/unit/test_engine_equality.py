@@ -133,12 +133,17 @@ class Sessions(RuleBasedStateMachine):
         self._decode(new, 0, list(prefix[:length] + tail), n)
 
     @precondition(lambda self: self.open)
-    @rule(which=st.integers(0, SESSIONS), back=st.integers(0, 30), n=st.integers(1, 6))
-    def decode(self, which: int, back: int, n: int) -> None:
-        """Goes on from some tokens back."""
+    @rule(
+        which=st.integers(0, SESSIONS),
+        back=st.integers(0, 30),
+        tail=st.binary(max_size=40),
+        n=st.integers(1, 6),
+    )
+    def decode(self, which: int, back: int, tail: bytes, n: int) -> None:
+        """Goes on from some tokens back, with others in their place."""
         one = self._settled(which)
         position = max(len(one.tokens) - back, 1)
-        self._decode(one, position, [], n)
+        self._decode(one, position, list(tail), n)
 
     @precondition(lambda self: self.open)
     @rule(which=st.integers(0, SESSIONS), back=st.integers(0, 20), n=st.integers(1, 5))

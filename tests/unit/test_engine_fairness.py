@@ -1,9 +1,8 @@
 """Nobody starves: the wait of each session is bounded in passes, whoever else is there."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future
-from typing import Self
 
 import pytest
 import torch
@@ -13,15 +12,15 @@ from services.engine.model import load
 from services.engine.pages import PAGE
 from services.engine.passes import PassReport
 from services.engine.session import Session
-from services.engine.step import Feed, Step
 from services.errors import CascadeError
 from tests.services import TINY
+from tests.unit.greedy_step import GreedyStep
 
 CHUNK = 32
 LONG = 320
 
 
-class Reader(Step):
+class Reader(GreedyStep):
     """Feeds a prompt, then token by token, and notes the pass of each."""
 
     def __init__(self, prompt: list[int], passes: int, now: list[PassReport]) -> None:
@@ -29,25 +28,17 @@ class Reader(Step):
         self._prompt, self._left, self._now = prompt, passes, now
         self.at: list[int] = []
         """The passes whose logits it took, by number."""
+        self.tokens: list[int] = []
+        """What it decided."""
         self.done: Future[None] = Future()
 
     def begin(self, session: Session) -> bool:
         session.rebase(0, self._prompt)
         return True
 
-    def feed(self, session: Session) -> Feed:
-        return Feed(session.unseen(), rows=1)
-
-    @property
-    def group(self) -> str:
-        return ""
-
-    @classmethod
-    def decide(cls, steps: Sequence[Self], logits: torch.Tensor) -> torch.Tensor:
-        return logits[:, -1].argmax(-1, keepdim=True).double()
-
     def take(self, session: Session, decided: list[float]) -> bool:
-        session.tokens.extend([int(decided[0])])
+        self.tokens.append(int(decided[0]))
+        session.tokens.extend(self.tokens[-1:])
         self.at.append(len(self._now))
         self._left -= 1
         if not self._left:
@@ -68,6 +59,10 @@ class Held(Reader):
     def begin(self, session: Session) -> bool:
         assert self._gate.wait(20)
         return super().begin(session)
+
+
+def a_prompt(which: int, length: int) -> list[int]:
+    return [(which + j) % 256 for j in range(length)]
 
 
 def an_engine(pages: int, reports: list[PassReport]) -> Engine:
@@ -123,19 +118,46 @@ def test_long_prompts_take_turns(engine: Engine, reports: list[PassReport]) -> N
     ends = sorted(reader.at[0] for reader in long)
     assert ends[-1] - ends[0] <= 4, "they end one after the other, not one before all others"
     assert ends[-1] <= 4 * LONG // CHUNK + 2
+    assert max(report.tokens for report in reports) <= CHUNK + 1, "together no more than one"
 
 
 def test_a_session_without_room_waits_for_older_ones_alone(reports: list[PassReport]) -> None:
     """The young give way, and see their tokens anew: none is lost."""
     engine = an_engine(10, reports)
     try:
-        readers = [Reader([(i + j) % 256 for j in range(100)], 24, reports) for i in range(4)]
+        readers = [Reader(a_prompt(i, 100), 24, reports) for i in range(4)]
         run_together(engine, list(readers))
         first = [reader.at[0] for reader in readers]
         assert first == sorted(first)
         for reader, before in zip(readers[1:], readers, strict=False):
             assert reader.at[0] <= before.at[-1] + 2 * -(-100 // CHUNK)
         assert engine.model.cache.preemptions > 0
-        assert all(len(reader.at) == 24 for reader in readers)
+        for i, reader in enumerate(readers):
+            assert reader.tokens == alone(engine, a_prompt(i, 100), 24)
     finally:
         engine.stop()
+
+
+def test_who_gives_way_in_the_midst_of_a_long_feed_begins_it_anew(
+    reports: list[PassReport],
+) -> None:
+    engine = an_engine(10, reports)
+    try:
+        # They feed chunks in turn; the old one's last finds 6 pages its own and 4 the young one's.
+        old, young = Reader(a_prompt(0, 110), 4, reports), Reader(a_prompt(5, 110), 4, reports)
+        run_together(engine, [old, young])
+        assert engine.model.cache.preemptions > 0
+        assert young.tokens == alone(engine, a_prompt(5, 110), 4)
+    finally:
+        engine.stop()
+
+
+def alone(engine: Engine, prompt: list[int], passes: int) -> list[int]:
+    """What a session decides that has the engine for itself, and finds nothing in the cache."""
+    engine.model.cache.shares = False
+    reader = Reader(prompt, passes, [])
+    session = engine.open()
+    engine.submit(session, reader)
+    reader.done.result(60)
+    engine.close(session).result(20)
+    return reader.tokens

@@ -1,9 +1,8 @@
 """The engine's turn-taking: order, superseding, draining, closing, failing."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future
-from typing import Self
 
 import pytest
 import torch
@@ -11,9 +10,10 @@ import torch
 from services.engine.engine import Engine
 from services.engine.model import load
 from services.engine.session import Session
-from services.engine.step import Feed, Step
+from services.engine.step import Feed
 from services.errors import CascadeError, EngineFailed
 from tests.services import TINY
+from tests.unit.greedy_step import GreedyStep
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def engine() -> Iterator[Engine]:
     assert not engine.alive
 
 
-class Count(Step):
+class Count(GreedyStep):
     """Runs a given number of passes and notes each in a log."""
 
     def __init__(self, name: str, passes: int, log: list[str], gate: threading.Event | None = None):
@@ -40,15 +40,7 @@ class Count(Step):
     def feed(self, session: Session) -> Feed:
         if self.gate:
             assert self.gate.wait(20)
-        return Feed(session.unseen(), rows=1)
-
-    @property
-    def group(self) -> str:
-        return ""
-
-    @classmethod
-    def decide(cls, steps: Sequence[Self], logits: torch.Tensor) -> torch.Tensor:
-        return logits[:, -1, :1].double()
+        return super().feed(session)
 
     def take(self, session: Session, decided: list[float]) -> bool:
         assert len(decided) == 1
