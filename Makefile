@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.installed
 CODE := services router bench tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos protos-baseline models demo up down test test-laws test-faults check format bench-speed bench-engine bench-near-ties bench-wire bench-acceptance bench-rules clean
+.PHONY: help setup protos protos-baseline models demo up down test test-laws test-faults check format bench-speed bench-streams bench-engine bench-near-ties bench-wire bench-acceptance bench-rules peer-vllm clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,6 +81,17 @@ format: setup ## Format and mend what can be mended
 
 bench-speed: models ## Ours beside transformers, greedy, one stream: bench/results/speed.md
 	$(BIN)/python -m bench.speed --pair $(PAIR) --drafter-weights int4
+
+bench-streams: models ## Ours beside vLLM (make peer-vllm), one request and six at once: bench/results/streams.md
+	$(BIN)/python -m bench.streams --pair $(PAIR) --drafter-weights int4
+
+peer-vllm: .peers/vllm/.installed ## Install vLLM's CPU build, in an environment of its own
+
+.peers/vllm/.installed: bench/peers/vllm_install.py
+	$(PYTHON) -m venv .peers/vllm
+	.peers/vllm/bin/pip install --quiet --disable-pip-version-check packaging
+	.peers/vllm/bin/python bench/peers/vllm_install.py
+	touch $@
 
 bench-engine: models ## The engine: its step beside transformers', many sessions at once: bench/results/engine.md
 	$(BIN)/python -m bench.engine --pair $(PAIR)

@@ -1,0 +1,1 @@
+"""Systems that people use today, each in an environment of its own."""

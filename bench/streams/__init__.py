@@ -1,0 +1,1 @@
+"""Ours beside vLLM: one request at a time, and several at once."""
