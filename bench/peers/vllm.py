@@ -124,7 +124,7 @@ def running(pair: Pair, folder: Path, *, drafts: bool) -> Iterator[Vllm]:
     with (
         log.open("wb") as output,
         subprocess.Popen(
-            [str(ENVIRONMENT / "bin/python"), str(_CHILD), json.dumps(options)],
+            [str(ENVIRONMENT / "bin/python"), "-P", str(_CHILD), json.dumps(options)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=output,
