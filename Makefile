@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.installed
 CODE := services router bench tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos protos-baseline models demo up down test test-laws test-faults check format bench-speed bench-streams bench-engine bench-near-ties bench-wire bench-acceptance bench-rules peer-vllm clean
+.PHONY: help setup protos protos-baseline models demo up down test test-laws test-faults check format bench-speed bench-streams bench-network bench-engine bench-near-ties bench-wire bench-acceptance bench-rules peer-vllm clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,6 +92,9 @@ peer-vllm: .peers/vllm/.installed ## Install vLLM's CPU build, in an environment
 	.peers/vllm/bin/pip install --quiet --disable-pip-version-check packaging
 	.peers/vllm/bin/python bench/peers/vllm_install.py
 	touch $@
+
+bench-network: setup ## Simulated models over a simulated network: bench/results/network.md
+	$(BIN)/python -m bench.network
 
 bench-engine: models ## The engine: its step beside transformers', many sessions at once: bench/results/engine.md
 	$(BIN)/python -m bench.engine --pair $(PAIR)

@@ -64,7 +64,13 @@ def running_services(
         ]
         drafter, expert = (pod.address(timeout_s) for pod in pods)
         router = stack.enter_context(
-            service(folder, "router", "router", ["--drafter", drafter, "--expert", expert])
+            # Both models share this machine: drafting ahead would take from the expert.
+            service(
+                folder,
+                "router",
+                "router",
+                ["--drafter", drafter, "--expert", expert, "--draft-ahead", "0"],
+            )
         )
         yield Running(router.address(timeout_s), drafter, expert)
 

@@ -7,12 +7,14 @@ import structlog
 from cascade.v1 import router_pb2, router_pb2_grpc
 from pydantic import ValidationError
 
+from router.metrics import RouterMetrics
 from router.peers import connect_pair
 from router.servicer import RouterServicer
 from router.settings import RouterSettings
 from router.text.errors import TextError
 from services.errors import CascadeError
 from services.serving.logs import configure_logs
+from services.serving.metrics import serve_metrics
 from services.serving.server import PortInUse, Server
 from services.serving.settings import problems
 
@@ -23,7 +25,10 @@ async def _serve(settings: RouterSettings) -> None:
     name = router_pb2.DESCRIPTOR.services_by_name["RouterService"].full_name
     server = Server(settings, [name])
     pair = await connect_pair(settings.drafter, settings.expert, settings.connect_timeout_s)
-    router_pb2_grpc.add_RouterServiceServicer_to_server(RouterServicer(pair), server.grpc)
+    metrics = RouterMetrics()
+    servicer = RouterServicer(pair, metrics, draft_ahead=settings.draft_ahead)
+    router_pb2_grpc.add_RouterServiceServicer_to_server(servicer, server.grpc)
+    serve_metrics(settings, metrics.registry)
     await server.serve(healthy=lambda: True, closing=pair.close)
 
 

@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from cascade.v1 import expert_pb2
+from cascade.v1 import expert_pb2, law_pb2
 from cascade.v1 import router_pb2 as pb
 
 from router.request import Request
@@ -17,6 +17,11 @@ class Answer:
         self._text = text
         self._held: deque[expert_pb2.EmittedToken] = deque()
         self._decided = 0
+        # Of a mode with blocks: what the expert decodes alone there follows p.
+        self._changes_law = request.law.rule not in (
+            law_pb2.RULE_UNSPECIFIED,
+            law_pb2.RULE_LOSSLESS,
+        )
         self._delivered = 0
         self._end_token_id: int | None = None
         self.reason = pb.FINISH_REASON_UNSPECIFIED
@@ -67,6 +72,7 @@ class Answer:
                     text=token.text,
                     origin=source.origin,
                     log_probs=source.log_probs if source.HasField("log_probs") else None,
+                    alone=source.origin == expert_pb2.ORIGIN_EXPERT and self._changes_law,
                 )
             )
         self._delivered += len(out)

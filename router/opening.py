@@ -7,7 +7,7 @@ from types import TracebackType
 from router.peers import Pair
 from router.recorder import Recorder
 from router.request import Request
-from router.sessions import GrpcDrafterSession, GrpcExpertSession, Traffic
+from router.streams import GrpcDrafterSession, GrpcExpertSession, Traffic
 
 
 class Sessions:

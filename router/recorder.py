@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from cascade.v1 import expert_pb2, law_pb2, router_pb2
 
-from router.sessions import Traffic
+from router.streams import Traffic
 from services.serving.law import may_change_expert_law
 
 _NO_TRAFFIC = Traffic()
@@ -36,10 +36,11 @@ class Recorder:
         self._drafting: law_pb2.StepTiming | None = None
         self._deciding: law_pb2.StepTiming | None = None
 
-    def sent(self, tokens: int) -> None:
-        """A drafted block goes to the expert."""
+    def sent(self, tokens: int, *, ahead: bool = False) -> None:
+        """A drafted block goes to the expert; ``ahead``: before the verdict on the one before."""
         self._stats.drafted += tokens
         self._stats.block_length = tokens
+        self._stats.blocks_ahead += ahead
 
     def drafter_step(self, timing: law_pb2.StepTiming, *, last: bool = True) -> None:
         """A step of the drafter has come so far; ``last``: it is over."""
@@ -49,16 +50,32 @@ class Recorder:
         """A step of the expert has come so far; ``last``: it is over."""
         self._deciding = _take(self._expert_steps, timing, last=last)
 
-    def verified(self, block_length: int, verdict: expert_pb2.Verdict) -> None:
-        """A block was verified."""
+    def verified(
+        self, block_length: int, verdict: expert_pb2.Verdict, *, ahead: bool = False
+    ) -> int:
+        """A block was verified; ``ahead``: it had been sent so.  Gives the tokens reached."""
+        self._stats.blocks_ahead_used += ahead
         accepted = verdict.accepted
         self._stats.accepted += accepted
         ended = len(verdict.tokens) == accepted
-        self._stats.reached += accepted + (not ended and accepted < block_length)
+        reached = accepted + (not ended and accepted < block_length)
+        self._stats.reached += reached
         self._by_position.update(range(accepted))
         for token in verdict.tokens[:block_length]:
             self._distances.append(token.distance if token.HasField("distance") else None)
         self.expert_step(verdict.timing)
+        return reached
+
+    def went_alone(self, reason: str) -> None:
+        """The expert goes on alone; what the seed then still promises is docs/rules.md's affair."""
+        if reason not in self._stats.alone_reasons:
+            self._stats.alone_reasons.append(reason)
+        law = self._law
+        keeps = law.rule == law_pb2.RULE_LOSSLESS and (
+            law.temperature == 0 or law.coupling == law_pb2.COUPLING_GUMBEL
+        )
+        if not keeps and not self._stats.HasField("seed_ended_at"):
+            self._stats.seed_ended_at = self._emitted
 
     def round(self) -> None:
         """A round, or a step of one model alone."""

@@ -15,6 +15,7 @@ MAX_STOP_STRINGS = 16
 MAX_STOP_STRING_LENGTH = 256
 MAX_STOP_TOKEN_IDS = 64
 MAX_BLOCK_LENGTH = 64
+MAX_DRAFT_AHEAD = 8
 DEFAULT_MAX_TOKENS = 512
 
 
@@ -33,6 +34,10 @@ class Request:
     early_stop: float
     log_probs: bool
     echo_prompt: bool
+    draft_ahead: int
+    """Blocks that may be drafted ahead of the one that the expert verifies."""
+    allow_expert_alone: bool
+    """Whether the expert may go on alone where speculation does not pay."""
 
     @property
     def final_token_ids(self) -> frozenset[int]:
@@ -46,8 +51,16 @@ def resolve(
     *,
     context_length: int,
     end_token_ids: frozenset[int],
+    draft_ahead: int,
 ) -> Request:
     """Checks a request and fills in its defaults.  Tokenises: not for the event loop.
+
+    Args:
+        request: the client's.
+        tokenizer: of both models.
+        context_length: what both can hold.
+        end_token_ids: of both.
+        draft_ahead: the router's default.
 
     Raises:
         InvalidField: naming every field that is wrong, its limit and its value.
@@ -71,6 +84,12 @@ def resolve(
         early_stop=request.early_stop,
         log_probs=request.log_probs,
         echo_prompt=request.echo_prompt,
+        draft_ahead=request.draft_ahead if request.HasField("draft_ahead") else draft_ahead,
+        allow_expert_alone=(
+            request.allow_expert_alone
+            if request.HasField("allow_expert_alone")
+            else law.rule == law_pb2.RULE_LOSSLESS
+        ),
     )
 
 
@@ -110,6 +129,13 @@ def _option_violations(
             1 <= n <= MAX_BLOCK_LENGTH,
             "block_length",
             f"must be in [1, {MAX_BLOCK_LENGTH}], got {n}",
+        )
+    if request.HasField("draft_ahead"):
+        ahead = request.draft_ahead
+        check(
+            ahead <= MAX_DRAFT_AHEAD,
+            "draft_ahead",
+            f"must be in [0, {MAX_DRAFT_AHEAD}], got {ahead}",
         )
     early_stop = request.early_stop
     check(

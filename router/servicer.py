@@ -10,7 +10,9 @@ from cascade.v1 import router_pb2 as pb
 from cascade.v1 import router_pb2_grpc
 
 from router.answer import Answer
+from router.metrics import RouterMetrics
 from router.opening import Sessions
+from router.pace import Histories
 from router.peers import Pair
 from router.recorder import Recorder
 from router.request import Request, resolve
@@ -27,8 +29,12 @@ Context = grpc.aio.ServicerContext[pb.GenerateRequest, pb.GenerateResponse]
 class RouterServicer(router_pb2_grpc.RouterServiceServicer):
     """Answers clients with one pair."""
 
-    def __init__(self, pair: Pair) -> None:
+    def __init__(self, pair: Pair, metrics: RouterMetrics, *, draft_ahead: int) -> None:
+        """``draft_ahead``: where a request does not say."""
         self._pair = pair
+        self._metrics = metrics
+        self._draft_ahead = draft_ahead
+        self._histories = Histories()
 
     async def Generate(
         self, request: pb.GenerateRequest, context: Context
@@ -36,15 +42,17 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         """One answer, streamed."""
         request_id = uuid.uuid4().hex
         try:
-            resolved = await asyncio.to_thread(
-                resolve,
-                request,
-                self._pair.tokenizer,
-                context_length=self._pair.context_length,
-                end_token_ids=self._pair.end_token_ids,
-            )
-            async for response in self._answer(request_id, resolved, context):
-                yield response
+            with self._metrics.answering():
+                resolved = await asyncio.to_thread(
+                    resolve,
+                    request,
+                    self._pair.tokenizer,
+                    context_length=self._pair.context_length,
+                    end_token_ids=self._pair.end_token_ids,
+                    draft_ahead=self._draft_ahead,
+                )
+                async for response in self._answer(request_id, resolved, context):
+                    yield response
         except CascadeError as error:
             log.info("refused", request=request_id, error=type(error).__name__, text=str(error))
             await abort(context, error)
@@ -69,7 +77,14 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         answer = new_answer()
         # Leaving the block in any way frees both slots.
         with Sessions(self._pair, request, recorder, context.time_remaining) as sessions:
-            task = Task(request, recorder, sessions.drafter, sessions.expert, new_answer)
+            task = Task(
+                request,
+                recorder,
+                self._histories.of(request.law),
+                sessions.drafter,
+                sessions.expert,
+                new_answer,
+            )
             async for emitted in STRATEGIES[request.law.mode](task):
                 if tokens := answer.take(emitted):
                     yield pb.GenerateResponse(tokens=pb.GeneratedTokens(tokens=tokens))
@@ -79,6 +94,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         finished.statistics.CopyFrom(
             recorder.statistics(sessions.drafter_traffic, sessions.expert_traffic)
         )
+        self._metrics.finished(finished)
         log.info(
             "finished",
             request=request_id,
@@ -86,5 +102,6 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
             prompt_tokens=finished.usage.prompt_tokens,
             completion_tokens=finished.usage.completion_tokens,
             total_ms=round(finished.statistics.total_ms, 1),
+            alone=list(finished.statistics.alone_reasons),
         )
         yield pb.GenerateResponse(finished=finished)

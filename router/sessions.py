@@ -1,25 +1,21 @@
 """A session on a drafter and one on an expert: what a strategy drives.
 
-The two protocols are the seam: the strategies know nothing else, and tests put a fake in their
-place.  The classes below carry a session over one bidirectional stream each.
+These two classes are the seam: the strategies know nothing else, and tests put a fake in their
+place.  What is asked and what is answered are two calls each, so that a strategy can ask one model
+while the other works; one that does one thing after the other has both in one.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar, cast
 
-import grpc
-from cascade.v1 import drafter_pb2, drafter_pb2_grpc, expert_pb2, expert_pb2_grpc, law_pb2
-from google.protobuf.message import Message
-
-from services.errors import PeerLost
-from services.serving.status import from_rpc_error
+from cascade.v1 import drafter_pb2, expert_pb2, law_pb2
 
 
-class DrafterSession(Protocol):
+class DrafterSession(ABC):
     """A session on a drafter."""
 
-    def draft(
+    @abstractmethod
+    async def start_draft(
         self,
         position: int,
         append: Sequence[int],
@@ -27,131 +23,16 @@ class DrafterSession(Protocol):
         *,
         piece_length: int = 0,
         early_stop: float = 0.0,
-    ) -> AsyncIterator[drafter_pb2.DraftedBlock]:
-        """Truncate to ``position``, append, draft; gives the block's pieces (0: it whole)."""
+    ) -> int:
+        """Truncate to ``position``, append, draft; supersedes a draft that runs.
 
-    def close(self) -> None:
-        """Frees the slot."""
-
-
-class ExpertSession(Protocol):
-    """A session on an expert."""
-
-    async def verify(
-        self,
-        position: int,
-        append: Sequence[int],
-        prefix_hash: int,
-        block: Sequence[law_pb2.DraftedToken],
-    ) -> expert_pb2.Verdict:
-        """Truncate to ``position``, append, verify the block that follows."""
-
-    def decode(
-        self, position: int, append: Sequence[int], prefix_hash: int, max_tokens: int
-    ) -> AsyncIterator[expert_pb2.DecodedTokens]:
-        """Truncate to ``position``, append, decode with the expert alone."""
-
-
-@dataclass
-class Traffic:
-    """Bytes of messages of one session."""
-
-    up: int = 0
-    """To the peer."""
-    down: int = 0
-    """From it."""
-
-
-Req = TypeVar("Req", bound=Message)
-Res = TypeVar("Res", bound=Message)
-
-
-class _Stream(Generic[Req, Res]):
-    """A session's stream to a peer; every failure of the peer is a CascadeError."""
-
-    def __init__(self, call: "grpc.aio.StreamStreamCall[Req, Res]", who: str) -> None:
-        self._call = call
-        self._who = who
-        self._step_id = 0
-        self.traffic = Traffic()
-        """Bytes so far."""
-        self.queue_ms = 0.0
-        """How long the session waited for its slot."""
-
-    def next_step_id(self) -> int:
-        """Ids grow within a session."""
-        self._step_id += 1
-        return self._step_id
-
-    async def first(self, request: Req) -> Res:
-        """Sends the message that opens the session; receives the answer, or closes the stream."""
-        try:
-            await self.write(request)
-            return await self.read()
-        except BaseException:
-            self.close()
-            raise
-
-    async def write(self, request: Req) -> None:
-        """Sends a message."""
-        self.traffic.up += request.ByteSize()
-        try:
-            await self._call.write(request)
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error, self._who) from error
-        except grpc.aio.UsageError as error:  # the call is over: its status says why
-            raise await self._why() from error
-
-    async def read(self) -> Res:
-        """Receives a message."""
-        try:
-            response = await self._call.read()
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error, self._who) from error
-        if response is grpc.aio.EOF:
-            raise await self._why()
-        message = cast(Res, response)
-        self.traffic.down += message.ByteSize()
-        return message
-
-    async def _why(self) -> Exception:
-        code, details = await self._call.code(), await self._call.details()
-        if code == grpc.StatusCode.OK:
-            return PeerLost(f"{self._who} ended the session")
-        metadata: Any = grpc.aio.Metadata()
-        return from_rpc_error(grpc.aio.AioRpcError(code, metadata, metadata, details), self._who)
-
-    def close(self) -> None:
-        """Ends the stream, and so frees the slot."""
-        self._call.cancel()
-
-
-class GrpcDrafterSession(_Stream[drafter_pb2.DraftRequest, drafter_pb2.DraftResponse]):
-    """A DrafterSession over DrafterService.Draft."""
-
-    @classmethod
-    async def open(
-        cls,
-        channel: grpc.aio.Channel,
-        law: law_pb2.Law,
-        end_token_ids: frozenset[int],
-        *,
-        log_probs: bool,
-        timeout_s: float | None,
-    ) -> "GrpcDrafterSession":
-        """Opens the stream and waits for the slot.
-
-        Raises:
-            CascadeError: no slot, or no peer.
+        Returns:
+            The step's id, which its pieces bear.
         """
-        call = drafter_pb2_grpc.DrafterServiceStub(channel).Draft(timeout=timeout_s)
-        session = cls(call, "drafter")
-        opening = drafter_pb2.OpenDraft(
-            law=law, end_token_ids=sorted(end_token_ids), log_probs=log_probs
-        )
-        first = await session.first(drafter_pb2.DraftRequest(open=opening))
-        session.queue_ms = first.opened.queue_ms
-        return session
+
+    @abstractmethod
+    async def piece(self) -> drafter_pb2.DraftedBlock:
+        """The next piece of the newest draft."""
 
     async def draft(
         self,
@@ -162,50 +43,37 @@ class GrpcDrafterSession(_Stream[drafter_pb2.DraftRequest, drafter_pb2.DraftResp
         piece_length: int = 0,
         early_stop: float = 0.0,
     ) -> AsyncIterator[drafter_pb2.DraftedBlock]:
-        """See DrafterSession."""
-        step = drafter_pb2.DraftStep(
-            step_id=self.next_step_id(),
-            position=position,
-            append=append,
-            max_tokens=max_tokens,
-            piece_length=piece_length,
-            early_stop=early_stop,
+        """Starts a draft; gives its pieces (0: it whole)."""
+        await self.start_draft(
+            position, append, max_tokens, piece_length=piece_length, early_stop=early_stop
         )
-        await self.write(drafter_pb2.DraftRequest(draft=step))
         while True:
-            block = (await self.read()).block
-            if block.step_id == step.step_id:  # pieces of a superseded step may still come
-                yield block
-                if block.last:
-                    return
+            piece = await self.piece()
+            yield piece
+            if piece.last:
+                return
+
+    @abstractmethod
+    def close(self) -> None:
+        """Frees the slot."""
 
 
-class GrpcExpertSession(_Stream[expert_pb2.VerifyRequest, expert_pb2.VerifyResponse]):
-    """An ExpertSession over ExpertService.Verify."""
+class ExpertSession(ABC):
+    """A session on an expert."""
 
-    @classmethod
-    async def open(
-        cls,
-        channel: grpc.aio.Channel,
-        law: law_pb2.Law,
-        end_token_ids: frozenset[int],
-        *,
-        log_probs: bool,
-        timeout_s: float | None,
-    ) -> "GrpcExpertSession":
-        """Opens the stream and waits for the slot.
+    @abstractmethod
+    async def start_verify(
+        self,
+        position: int,
+        append: Sequence[int],
+        prefix_hash: int,
+        block: Sequence[law_pb2.DraftedToken],
+    ) -> None:
+        """Truncate to ``position``, append, verify the block that follows."""
 
-        Raises:
-            CascadeError: no slot, or no peer.
-        """
-        call = expert_pb2_grpc.ExpertServiceStub(channel).Verify(timeout=timeout_s)
-        session = cls(call, "expert")
-        opening = expert_pb2.OpenVerify(
-            law=law, end_token_ids=sorted(end_token_ids), log_probs=log_probs
-        )
-        first = await session.first(expert_pb2.VerifyRequest(open=opening))
-        session.queue_ms = first.opened.queue_ms
-        return session
+    @abstractmethod
+    async def verdict(self) -> expert_pb2.Verdict:
+        """The next verdict, in the order in which they were asked for."""
 
     async def verify(
         self,
@@ -214,35 +82,12 @@ class GrpcExpertSession(_Stream[expert_pb2.VerifyRequest, expert_pb2.VerifyRespo
         prefix_hash: int,
         block: Sequence[law_pb2.DraftedToken],
     ) -> expert_pb2.Verdict:
-        """See ExpertSession."""
-        step = expert_pb2.VerifyStep(
-            step_id=self.next_step_id(),
-            position=position,
-            append=append,
-            prefix_hash=prefix_hash,
-            block=block,
-        )
-        await self.write(expert_pb2.VerifyRequest(verify=step))
-        while True:
-            verdict = (await self.read()).verdict
-            if verdict.step_id == step.step_id:
-                return verdict
+        """Asks for a verdict, and waits for it; no other may be under way."""
+        await self.start_verify(position, append, prefix_hash, block)
+        return await self.verdict()
 
-    async def decode(
+    @abstractmethod
+    def decode(
         self, position: int, append: Sequence[int], prefix_hash: int, max_tokens: int
     ) -> AsyncIterator[expert_pb2.DecodedTokens]:
-        """See ExpertSession."""
-        step = expert_pb2.DecodeStep(
-            step_id=self.next_step_id(),
-            position=position,
-            append=append,
-            prefix_hash=prefix_hash,
-            max_tokens=max_tokens,
-        )
-        await self.write(expert_pb2.VerifyRequest(decode=step))
-        while True:
-            decoded = (await self.read()).decoded
-            if decoded.step_id == step.step_id:
-                yield decoded
-                if decoded.last:
-                    return
+        """Truncate to ``position``, append, decode with the expert alone."""

@@ -3,6 +3,7 @@
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from router.request import MAX_DRAFT_AHEAD
 from services.serving.settings import ServerSettings
 
 
@@ -15,5 +16,8 @@ class RouterSettings(ServerSettings):
     """Address of the drafter, host:port."""
     expert: str
     """Address of the expert, host:port."""
+    draft_ahead: int = Field(default=1, ge=0, le=MAX_DRAFT_AHEAD)
+    """Blocks that may be drafted ahead of the one that the expert verifies, unless a request says.
+    Worth it where drafter and expert do not share their hardware."""
     connect_timeout_s: float = Field(default=60.0, gt=0)
     """Seconds to wait for the two at the start."""

@@ -83,6 +83,7 @@ def running(
     drafter: Path = TINY / "drafter",
     expert: Path = TINY / "expert",
     pod_flags: tuple[str, ...] = ("--device", "cpu", "--dtype", "float32"),
+    router_flags: tuple[str, ...] = (),
 ) -> Iterator[Services]:
     """The three services as processes, until the block is left."""
     popens: list[subprocess.Popen[bytes]] = []
@@ -104,6 +105,7 @@ def running(
                 peers[0].address,
                 "--expert",
                 peers[1].address,
+                *router_flags,
             )
         )
         yield Services(await_port(popens[2], "router", folder), *peers)

@@ -42,6 +42,7 @@ def request(
         seed=sampling.seed,
         max_tokens=sampling.max_tokens,
         block_length=block_length,
+        allow_expert_alone=False,
     )
 
 

@@ -64,6 +64,8 @@ class Case:
             seed=setting.seed,
             max_tokens=setting.max_tokens,
             block_length=setting.block_length,
+            draft_ahead=0,
+            allow_expert_alone=False,
         )
 
 

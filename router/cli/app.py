@@ -53,12 +53,37 @@ def up(
         int | None,
         typer.Option(metavar="N", min=1, max=65535, help="The router's port. Default: 50050."),
     ] = None,
+    simulate: Annotated[
+        bool, typer.Option("--simulate", help="No models: synthetic tokens and step times.")
+    ] = False,
+    agreement: Annotated[
+        float, typer.Option(min=0, max=1, help="Simulated: how often the two agree.")
+    ] = 0.8,
+    drafter_ms: Annotated[
+        float, typer.Option(min=0, help="Simulated: the drafter's step, milliseconds.")
+    ] = 4.0,
+    expert_ms: Annotated[
+        float, typer.Option(min=0, help="Simulated: the expert's step, milliseconds.")
+    ] = 30.0,
 ) -> None:
     """Start drafter, expert and router here, and wait until they serve."""
+    from router.cli.pods import Simulated
     from router.cli.up import Wanted, up
 
     raise typer.Exit(
-        up(Wanted(pair, drafter, expert, dtype, device, drafter_weights, expert_weights, port))
+        up(
+            Wanted(
+                pair,
+                drafter,
+                expert,
+                dtype,
+                device,
+                drafter_weights,
+                expert_weights,
+                port,
+                Simulated(agreement, drafter_ms, expert_ms) if simulate else None,
+            )
+        )
     )
 
 

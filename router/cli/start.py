@@ -3,6 +3,7 @@
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import psutil
@@ -11,10 +12,10 @@ from router.cli.client import health
 from router.cli.errors import StartFailed
 from router.cli.interrupts import uninterrupted
 from router.cli.loading import Loading
-from router.cli.preflight import HOST, Models
+from router.cli.pods import PodPlan
+from router.cli.preflight import HOST
 from router.cli.processes import last_words, resident_bytes, start, stop
 from router.cli.state import Service, State, StateStore
-from services.serving.settings import SHARED_GATHER
 
 MODULES = {"drafter": "services.drafter", "expert": "services.expert", "router": "router"}
 STOP_GRACE_S = 10.0
@@ -24,22 +25,18 @@ _POLL_S = 0.1
 class Start:
     """One start of the three services; all or nothing."""
 
-    def __init__(self, store: StateStore, display: Loading, needed: dict[str, int]) -> None:
+    def __init__(self, store: StateStore, display: Loading) -> None:
         self._store = store
         self._display = display
-        self._needed = needed
         self._processes: dict[str, psutil.Popen] = {}
 
-    def run(
-        self, models: Models, dtype: str, device: str, weights: dict[str, str], port: int
-    ) -> State:
+    def run(self, state: State, pods: Sequence[PodPlan], router_flags: Sequence[str]) -> State:
         """Starts the two pods together, then the router, and waits until they serve.
 
         Args:
-            models: the pair.
-            dtype, device: of both.
-            weights: what each role's are kept in.
-            port: the router's.
+            state: what is started, without services.
+            pods: the drafter and the expert.
+            router_flags: all but its peers.
 
         Returns:
             What runs then, as the state file has it.
@@ -48,23 +45,13 @@ class Start:
             StartFailed: one has ended; the others are stopped then, as on Ctrl-C.
         """
         self._store.clear()
-        self._state = State(
-            models.name,
-            str(models.drafter),
-            str(models.expert),
-            dtype,
-            device,
-            weights["drafter"],
-            weights["expert"],
-        )
+        self._state = state
         try:
-            for role, folder in (("drafter", models.drafter), ("expert", models.expert)):
-                flags = ["--model", str(folder), "--dtype", dtype, "--device", device]
-                flags += ["--weights", weights[role], "--gather", str(SHARED_GATHER)]
-                self._start(role, str(folder), [*flags, "--port", "0"], self._needed[role])
+            for role, pod in zip(("drafter", "expert"), pods, strict=True):
+                self._start(role, pod.title, [*pod.flags, "--port", "0"], pod.needed)
             addresses = self._wait(["drafter", "expert"])
             peers = [f"--{role}={address}" for role, address in addresses.items()]
-            self._start("router", "connects to the two", [*peers, "--port", str(port)])
+            self._start("router", "connects to the two", [*peers, *router_flags])
             self._wait(["router"])
             return self._state
         except BaseException:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from router.cli.errors import INTERRUPTED, StartFailed
+from router.cli.errors import INTERRUPTED, StartFailed, UsageError
 from router.cli.interrupts import interruptible
 from router.cli.loading import Loading
-from router.cli.preflight import Models, check_memory, check_port, find_models, needed_memory
+from router.cli.pods import SIMULATED, PodPlan, Simulated, model_pods, simulated_pods
+from router.cli.preflight import check_memory, check_port, find_models
 from router.cli.processes import find, stop
 from router.cli.start import STOP_GRACE_S, Start
 from router.cli.state import ROLES, State, StateStore
@@ -31,6 +32,8 @@ class Wanted:
     drafter_weights: str = "auto"
     expert_weights: str = "auto"
     port: int | None = None
+    simulated: Simulated | None = None
+    """In place of models."""
 
     @property
     def weights(self) -> dict[str, str]:
@@ -48,25 +51,24 @@ def up(wanted: Wanted) -> int:
         CliError: they can't start, or another pair runs.
     """
     store, out = StateStore.default(), plain_console()
-    models = find_models(wanted.pair, wanted.drafter, wanted.expert)
+    new, pods, flags = _plan(wanted)
     with store.locked(), interruptible():
         state = store.read()
         if state and (gone := _gone(state)):
             stop(state.services, STOP_GRACE_S)
             out.print(f"no {' and no '.join(gone)} any more: all are started anew", markup=False)
         elif state:
-            _check_same(state, wanted, models)
+            _check_same(state, wanted, new)
             out.print(f"already running: {state.title} at {state.address}", markup=False)
             return 0
-        needed = needed_memory(models, wanted.dtype, wanted.device, wanted.weights)
+        needed = dict(zip(("drafter", "expert"), (pod.needed for pod in pods), strict=True))
         check_memory(needed, wanted.dtype)
         port = DEFAULT_PORT if wanted.port is None else wanted.port
         check_port(port)
         begin = time.monotonic()
         try:
             with Loading(Console(stderr=True)) as display:
-                start = Start(store, display, needed)
-                state = start.run(models, wanted.dtype, wanted.device, wanted.weights, port)
+                state = Start(store, display).run(new, pods, [*flags, "--port", str(port)])
         except KeyboardInterrupt:
             print("interrupted; what was started is stopped", file=sys.stderr)
             return INTERRUPTED
@@ -75,20 +77,47 @@ def up(wanted: Wanted) -> int:
     return 0
 
 
+def _plan(wanted: Wanted) -> tuple[State, list[PodPlan], list[str]]:
+    """What is to run, its drafter and expert, and flags of its router.
+
+    Raises:
+        UsageError: models, and none.
+        StartFailed: a model is not there.
+    """
+    if wanted.simulated is not None:
+        if wanted.pair or wanted.drafter or wanted.expert:
+            raise UsageError("--simulate takes no models: give neither --pair nor folders")
+        pods = simulated_pods(wanted.simulated)
+        return State(SIMULATED, pods[0].title, pods[1].title, "auto", "auto"), pods, []
+    models = find_models(wanted.pair, wanted.drafter, wanted.expert)
+    pods = model_pods(models, wanted.dtype, wanted.device, wanted.weights)
+    state = State(
+        models.name,
+        str(models.drafter),
+        str(models.expert),
+        wanted.dtype,
+        wanted.device,
+        wanted.drafter_weights,
+        wanted.expert_weights,
+    )
+    # Both models share this machine: drafting ahead would take from the expert.
+    return state, pods, ["--draft-ahead", "0"]
+
+
 def _gone(state: State) -> list[str]:
     """The services that have ended, or never came to serve."""
     known = {service.role: service for service in state.services if service.address}
     return [role for role in ROLES if role not in known or find(known[role]) is None]
 
 
-def _check_same(state: State, wanted: Wanted, models: Models) -> None:
+def _check_same(state: State, wanted: Wanted, new: State) -> None:
     """Passes if what runs is what is wanted.
 
     Raises:
         StartFailed: it is something else.
     """
     compared = {
-        "pair": ((str(models.drafter), str(models.expert)), (state.drafter, state.expert)),
+        "pair": ((new.drafter, new.expert), (state.drafter, state.expert)),
         "dtype": (wanted.dtype, state.dtype),
         "device": (wanted.device, state.device),
         "drafter weights": (wanted.drafter_weights, state.drafter_weights),

@@ -1,20 +1,34 @@
 """Blocks drafted, then verified: MODE_SPECULATIVE and MODE_SPECULATIVE_CASCADE.
 
 Which rule decides is the expert's affair; the round is the same for all.  Draft a block, verify it,
-roll the drafter back to what was accepted, append what the expert emitted, go on.
+roll the drafter back to what was accepted, append what the expert emitted, go on.  Drafting ahead,
+the drafter makes the next block meanwhile as if all of this one were accepted, and the expert gets
+it at once; what was built on a wrong prediction is stale there and costs no pass.  The tokens are
+the same either way: each depends on the tokens before it and its keyed noise alone.
 """
 
+import asyncio
+import time
+from collections import deque
 from collections.abc import AsyncIterator
+from typing import TypeVar
 
-from cascade.v1 import expert_pb2, law_pb2
+from cascade.v1 import drafter_pb2, expert_pb2, law_pb2
 
-from router.sessions import ExpertSession
+from router.pace import Pace
+from router.sessions import DrafterSession, ExpertSession
+from router.strategies.pipeline import Flight, Pipeline
 from router.strategies.task import Emitted, Task
 from services.errors import EngineFailed
 from services.tokens import TokenSequence
 
 BLOCK_LENGTH = 5
-"""Tokens drafted in a round whose block may be followed by a bonus token; one more elsewhere."""
+"""Tokens drafted in the first rounds, where a bonus token may follow; one more elsewhere."""
+
+_LONG_FEED = 8
+"""Tokens fed beside a block: a step that is fed more is no measure of the next ones."""
+
+T = TypeVar("T")
 
 
 def takes_bonus(law: law_pb2.Law) -> bool:
@@ -29,35 +43,197 @@ def takes_bonus(law: law_pb2.Law) -> bool:
 async def speculate(task: Task) -> AsyncIterator[Emitted]:
     """The tokens of one round after another."""
     request = task.request
-    drafter, expert = await task.open_drafter(), await task.open_expert()
     bonus = takes_bonus(request.law)
-    # Without a bonus, one token more is drafted: the expert's pass costs and yields the same.
-    length = request.block_length or BLOCK_LENGTH + (not bonus)
-    tokens = TokenSequence(request.prompt)
-    end = len(tokens) + request.max_tokens
-    at_drafter = at_expert = 0  # how many of the tokens each peer has
-    while len(tokens) < end:
-        room = end - len(tokens)
-        count = min(length, max(room - bonus, 1))
-        block: list[law_pb2.DraftedToken] = []
-        async for piece in drafter.draft(
-            at_drafter, tokens.since(at_drafter), count, early_stop=request.early_stop
-        ):
-            block.extend(piece.tokens)
-            task.recorder.drafter_step(piece.timing, last=piece.last)
-        task.recorder.sent(len(block))
-        verdict = await verify_block(expert, tokens, at_expert, block)
-        emitted = list(verdict.tokens)[:room]
-        _add_log_probs(emitted[: verdict.accepted], block)
-        task.recorder.verified(len(block), verdict)
-        task.recorder.round()
-        task.recorder.emitted(emitted)
-        at_drafter = len(tokens) + verdict.accepted
-        tokens.extend(t.id for t in emitted)
-        at_expert = len(tokens)
-        yield emitted
-        if tokens.ids[-1] in request.final_token_ids:
+    pipeline = Pipeline(request.prompt, request.max_tokens, request.final_token_ids, bonus=bonus)
+    pace = Pace(
+        task.history,
+        fixed=request.block_length,
+        # Without a bonus, one token more is drafted: the expert's pass costs and yields the same.
+        start=BLOCK_LENGTH + (not bonus),
+        bonus=bonus,
+        ahead=request.draft_ahead,
+        may_go_alone=request.allow_expert_alone,
+    )
+    rounds = _Rounds(task, pipeline, pace, await task.open_drafter())
+    await rounds.draft()
+    await rounds.connect(await task.open_expert())
+    try:
+        while not pipeline.done:
+            if rounds.may_go_alone:
+                async for emitted in rounds.decode_alone():
+                    yield emitted
+            elif emitted := await rounds.advance():
+                yield emitted
+    finally:
+        rounds.leave()
+
+
+class _Rounds:
+    """Carries a pipeline out on both sessions."""
+
+    def __init__(self, task: Task, pipeline: Pipeline, pace: Pace, drafter: DrafterSession) -> None:
+        self._task = task
+        self._pipeline = pipeline
+        self._pace = pace
+        self._drafter = drafter
+        self._expert: ExpertSession
+        self._draft_id = 0
+        self._draft_began = 0.0
+        self._under_way: deque[Flight | None] = deque()
+        """What the expert still answers, in order; None: a pass that only fills its cache."""
+        self._at_expert = 0
+        """How many of the decided tokens the expert has."""
+        self._piece: asyncio.Task[drafter_pb2.DraftedBlock] | None = None
+        self._verdict: asyncio.Task[expert_pb2.Verdict] | None = None
+
+    async def draft(self) -> None:
+        """Starts the next draft, if there is one to start."""
+        if self._pace.alone:
             return
+        order = self._pipeline.order(self._pace.length, self._pace.ahead)
+        if order is None:
+            return
+        # Ahead of a bonus, the first token alone may tell that the draft is worth nothing.
+        piecewise = self._pipeline.guessing
+        self._draft_began = time.perf_counter()
+        self._draft_id = await self._drafter.start_draft(
+            order.position,
+            order.append,
+            order.max_tokens,
+            piece_length=1 if piecewise else 0,
+            early_stop=self._task.request.early_stop,
+        )
+
+    async def connect(self, expert: ExpertSession) -> None:
+        """The expert's session; drafting ahead, it sees the prompt while the drafter drafts."""
+        self._expert = expert
+        if self._task.request.draft_ahead:
+            tokens = self._pipeline.tokens
+            await expert.start_verify(0, tokens.ids, tokens.hash(), [])
+            self._under_way.append(None)
+            self._at_expert = len(tokens)
+
+    @property
+    def may_go_alone(self) -> bool:
+        """Whether the expert should go on alone, and nothing of it is under way."""
+        return self._pace.alone > 0 and not self._under_way
+
+    async def decode_alone(self) -> AsyncIterator[Emitted]:
+        """The expert's own tokens, for as long as speculation does not pay."""
+        pipeline, recorder = self._pipeline, self._task.recorder
+        recorder.went_alone(self._pace.reason)
+        recorder.round()
+        count = min(self._pace.alone, pipeline.room)
+        tokens = pipeline.tokens
+        append = tokens.since(self._at_expert)
+        began, decoded = time.perf_counter(), 0
+        async for piece in self._expert.decode(self._at_expert, append, tokens.hash(), count):
+            if piece.stale:
+                raise EngineFailed("expert: the session's tokens were lost")
+            emitted = list(piece.tokens)
+            pipeline.append([token.id for token in emitted])
+            recorder.expert_step(piece.timing, last=piece.last)
+            recorder.emitted(emitted)
+            decoded += len(emitted)
+            yield emitted
+        self._at_expert = pipeline.decided
+        self._pace.decoded_alone(decoded, 1000 * (time.perf_counter() - began))
+
+    async def advance(self) -> Emitted:
+        """Waits for one of the two, and does what follows; what was decided, if anything."""
+        await self.draft()
+        piece, verdict = await self._next()
+        emitted: Emitted = []
+        if verdict is not None:
+            emitted = await self._decide(verdict)
+        if piece is not None and piece.step_id == self._draft_id and self._pipeline.drafting:
+            self._task.recorder.drafter_step(piece.timing, last=piece.last)
+            if piece.last:
+                self._time_draft(piece.timing)
+            if flight := self._pipeline.drafted(piece.tokens, last=piece.last):
+                await self._send(flight)
+        return emitted
+
+    async def _next(self) -> tuple[drafter_pb2.DraftedBlock | None, expert_pb2.Verdict | None]:
+        """What came first, or both."""
+        if self._pipeline.drafting and self._piece is None:
+            self._piece = asyncio.create_task(self._drafter.piece())
+        if self._under_way and self._verdict is None:
+            self._verdict = asyncio.create_task(self._expert.verdict())
+        reading = [task for task in (self._piece, self._verdict) if task is not None]
+        assert reading, "the pipeline waits for one of them"
+        await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
+        piece, self._piece = _taken(self._piece)
+        verdict, self._verdict = _taken(self._verdict)
+        return piece, verdict
+
+    async def _send(self, flight: Flight) -> None:
+        """Sends a block, with the decided tokens before it that the expert has not seen.
+
+        A predicted token is never sent so: the expert would take it as given.
+        """
+        tokens = self._pipeline.tokens
+        position = flight.base if flight.ahead else self._at_expert
+        self._task.recorder.sent(len(flight.block), ahead=flight.ahead)
+        await self._expert.start_verify(
+            position, tokens.ids[position : flight.base], tokens.hash(flight.base), flight.block
+        )
+        flight.sent = None if self._under_way else time.perf_counter()
+        self._under_way.append(flight)
+
+    def _time_draft(self, timing: law_pb2.StepTiming) -> None:
+        """What a draft took, by passes: one for each of its tokens."""
+        if timing.passes and timing.tokens - timing.passes <= _LONG_FEED:
+            times = self._pace.history.times
+            times.draft.add(timing.compute_ms / timing.passes)
+            wall_ms = 1000 * (time.perf_counter() - self._draft_began)
+            times.draft_trip.add(max(wall_ms - timing.compute_ms, 0.0))
+
+    def _time_verdict(self, flight: Flight, timing: law_pb2.StepTiming) -> None:
+        """What a verification took, where it waited for no other one of the session."""
+        length = len(flight.block)
+        if timing.tokens - length <= _LONG_FEED:
+            times = self._pace.history.times
+            times.verify.add(length, timing.compute_ms)
+            if flight.sent is not None:
+                wall_ms = 1000 * (time.perf_counter() - flight.sent)
+                times.verify_trip.add(max(wall_ms - timing.compute_ms, 0.0))
+
+    async def _decide(self, verdict: expert_pb2.Verdict) -> Emitted:
+        """What a verdict decides; nothing where it is on what was dropped."""
+        pipeline, recorder = self._pipeline, self._task.recorder
+        flight = self._under_way.popleft()
+        if flight is None:
+            recorder.expert_step(verdict.timing)
+        if flight is None or not pipeline.flights or pipeline.flights[0] is not flight:
+            return []
+        if verdict.stale:
+            self._at_expert = 0
+            await self._send(pipeline.replay())
+            return []
+        emitted = pipeline.verdict(verdict)
+        _add_log_probs(emitted[: verdict.accepted], flight.block)
+        self._time_verdict(flight, verdict.timing)
+        reached = recorder.verified(len(flight.block), verdict, ahead=flight.ahead)
+        self._pace.verified(verdict.accepted, reached)
+        recorder.round()
+        recorder.emitted(emitted)
+        if not pipeline.flights:
+            self._at_expert = pipeline.decided
+        return emitted
+
+    def leave(self) -> None:
+        """Lets go of what is still awaited."""
+        for reading in (self._piece, self._verdict):
+            if reading is not None and not reading.cancel() and not reading.cancelled():
+                reading.exception()  # known: the other's came first
+
+
+def _taken(reading: "asyncio.Task[T] | None") -> "tuple[T | None, asyncio.Task[T] | None]":
+    """The result of a reading that is done, and what is left to wait for."""
+    if reading is None or not reading.done():
+        return None, reading
+    return reading.result(), None
 
 
 async def verify_block(

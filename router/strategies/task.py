@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from cascade.v1 import expert_pb2
 
 from router.answer import Answer
+from router.pace import History
 from router.recorder import Recorder
 from router.request import Request
 from router.sessions import DrafterSession, ExpertSession
@@ -20,6 +21,8 @@ class Task:
 
     request: Request
     recorder: Recorder
+    history: History
+    """What sessions of the same law have measured."""
     open_drafter: Callable[[], Awaitable[DrafterSession]]
     open_expert: Callable[[], Awaitable[ExpertSession]]
     new_answer: Callable[[], Answer]

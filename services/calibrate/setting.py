@@ -74,6 +74,7 @@ class Setting:
             # With one seed for all, equal positions of different prompts would share their noise.
             seed=(self.seed + index) & _UINT64_MAX,
             max_tokens=self.max_tokens,
+            allow_expert_alone=False,
         )
         if isinstance(prompt.content, str):
             request.text = prompt.content

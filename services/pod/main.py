@@ -15,6 +15,7 @@ from transformers.utils.logging import disable_progress_bar
 from services.engine.allocator import give_back_large_memory, keep_freed_memory
 from services.engine.engine import Engine
 from services.engine.model import Model, load
+from services.engine.simulated import SimulatedModel
 from services.errors import CascadeError
 from services.pod.metrics import PodMetrics
 from services.pod.model_service import ModelServicer
@@ -36,13 +37,13 @@ def main(role: model_pb2.Role.ValueType, service: str, add_servicer: AddServicer
     configure_logs()
     give_back_large_memory()
     try:
-        settings = PodSettings()  # type: ignore[call-arg]  # the rest comes from flags
+        settings = PodSettings()
         log.info("settings", **settings.model_dump())
         if settings.threads:
             torch.set_num_threads(settings.threads)
         metrics = PodMetrics()
         engine = Engine(
-            lambda: _load(settings),
+            lambda: _load(settings, role),
             chunk=settings.chunk,
             gather=settings.gather,
             report=metrics.on_pass,
@@ -56,7 +57,9 @@ def main(role: model_pb2.Role.ValueType, service: str, add_servicer: AddServicer
         sys.exit(2)
 
 
-def _load(settings: PodSettings) -> Model:
+def _load(settings: PodSettings, role: model_pb2.Role.ValueType) -> Model:
+    if settings.simulate is not None:
+        return SimulatedModel(settings.simulate, drafts=role == model_pb2.ROLE_DRAFTER)
     log.info("loading", model=settings.model)
     disable_progress_bar()  # a log is no terminal
     model = load(

@@ -1,11 +1,12 @@
 """Settings of a drafter and an expert."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import ByteSize, Field
+from pydantic import ByteSize, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from services.engine.schedule import CHUNK, SHORT
+from services.engine.simulated import Simulation
 from services.serving.settings import ServerSettings
 
 
@@ -14,8 +15,10 @@ class PodSettings(ServerSettings):
 
     model_config = SettingsConfigDict(env_prefix="CASCADE_POD_", protected_namespaces=())
 
-    model: str
+    model: str = ""
     """Folder of the model: config.json, *.safetensors, tokenizer.json."""
+    simulate: Simulation | None = None
+    """In place of a model: synthetic distributions and step times, for benchmarks."""
     device: str = Field(default="auto", pattern="^(auto|cpu|cuda)$")
     """auto, cpu or cuda."""
     dtype: str = Field(default="auto", pattern="^(auto|float32|bfloat16)$")
@@ -43,3 +46,9 @@ class PodSettings(ServerSettings):
     Worth it where drafter and expert share their hardware."""
     max_waiting: int = Field(default=64, ge=0)
     """Sessions that may wait for a slot; more are refused."""
+
+    @model_validator(mode="after")
+    def _has_one_model(self) -> Self:
+        if bool(self.model) == (self.simulate is not None):
+            raise ValueError("one of --model and --simulate must be given")
+        return self

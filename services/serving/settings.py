@@ -38,6 +38,6 @@ class ServerSettings(BaseSettings):
 def problems(error: ValidationError) -> list[str]:
     """What is wrong with the settings: a line for each, naming the flag."""
     return [
-        "--" + "-".join(map(str, p["loc"])).replace("_", "-") + f": {p['msg']}"
+        f"--{'.'.join(map(str, p['loc'])).replace('_', '-')}: {p['msg']}" if p["loc"] else p["msg"]
         for p in error.errors()
     ]

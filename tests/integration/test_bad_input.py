@@ -42,6 +42,7 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "candidates too many": ({"candidates": 5000}, "candidates", "5000"),
     "block length 0": ({"block_length": 0}, "block_length", "[1, 64]"),
     "block length too large": ({"block_length": 65}, "block_length", "[1, 64]"),
+    "too far ahead": ({"draft_ahead": 9}, "draft_ahead", "[0, 8]"),
     "10,000 stops": ({"stop_strings": ["x"] * 10_000}, "stop_strings", "at most 16"),
     "empty stop": ({"stop_strings": ["a", ""]}, "stop_strings[1]", "got 0"),
     "long stop": ({"stop_strings": ["a" * 257]}, "stop_strings[0]", "257"),

@@ -54,7 +54,7 @@ async def test_coupled_answers_equal_the_experts(
     seeds = range(500)
     own = await asyncio.gather(*(answer(client, s, mode=law_pb2.MODE_EXPERT) for s in seeds))
     ours = await asyncio.gather(
-        *(answer(client, s, block_length=1 + s % 8, **coupled) for s in seeds)
+        *(answer(client, s, block_length=1 + s % 8, draft_ahead=s % 3, **coupled) for s in seeds)
     )
     assert ours == own
     other = tmp_path / "drafter"

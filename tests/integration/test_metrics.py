@@ -9,9 +9,10 @@ from pathlib import Path
 
 import grpc
 import pytest
-from cascade.v1 import law_pb2, router_pb2, router_pb2_grpc
+from cascade.v1 import law_pb2, router_pb2_grpc
 
 from tests import services
+from tests.client import make_request
 from tests.services import TINY, Services
 
 MODES = [law_pb2.MODE_EXPERT, law_pb2.MODE_SPECULATIVE]
@@ -25,12 +26,16 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     flags = ("--device", "cpu", "--dtype", "float32", "--metrics-port", "0")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(services.ENVIRONMENT, "CASCADE_LOG_LEVEL", "INFO")
-        with services.running(folder, TINY / "drafter", TINY / "expert", flags) as running:
+        with services.running(
+            folder, TINY / "drafter", TINY / "expert", flags, ("--metrics-port", "0")
+        ) as running:
             with grpc.insecure_channel(running.address) as channel:
                 stub = router_pb2_grpc.RouterServiceStub(channel)
                 for mode in MODES:
-                    request = router_pb2.GenerateRequest(text=PROMPT, max_tokens=20, mode=mode)
+                    request = make_request(prompt=PROMPT, max_tokens=20, mode=mode)
                     assert list(stub.Generate(request))
+                with pytest.raises(grpc.RpcError):
+                    list(stub.Generate(make_request(prompt=PROMPT, alpha=7.0)))
             yield running
 
 
@@ -69,6 +74,25 @@ def test_the_experts_metrics(told: Services) -> None:
     ]
     assert sum(by_phase) == passes
     assert min(by_phase) > 0
+
+
+def test_the_routers_metrics(told: Services) -> None:
+    found = metrics(told.router.log)
+    assert found["cascade:num_requests_running"] == 0
+    assert found['cascade:request_success_total{finished_reason="max_tokens"}'] == 2
+    assert found['cascade:request_failure_total{error="InvalidField"}'] == 1
+    assert found["cascade:prompt_tokens_total"] == 2 * len(PROMPT)
+    by_origin = {name: n for name, n in found.items() if name.startswith("cascade:generation_tok")}
+    assert by_origin.pop('cascade:generation_tokens_total{origin="expert"}') == 20
+    assert sum(n for name, n in by_origin.items() if "_total{" in name) >= 20
+    drafted, accepted = (
+        found[f"cascade:spec_decode_num_{name}_tokens_total"] for name in ("draft", "accepted")
+    )
+    assert 0 < accepted <= drafted
+    assert found["cascade:expert_alone_total"] == 0
+    for name in ("time_to_first_token_seconds", "e2e_request_latency_seconds"):
+        assert found[f"cascade:{name}_count"] == 2
+        assert found[f"cascade:{name}_sum"] > 0
 
 
 def test_a_line_for_each_session(told: Services) -> None:

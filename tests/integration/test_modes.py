@@ -38,20 +38,23 @@ async def test_greedy_speculative_equals_greedy_expert(client: Client) -> None:
 
     experts = await answers(mode=law_pb2.MODE_EXPERT)
     assert len({tuple(ids) for ids in experts}) >= 20, "the prompts differ in their answers"
-    for n in (1, 2, 5, 8):
-        assert await answers(mode=law_pb2.MODE_SPECULATIVE, block_length=n) == experts, n
+    fields = {"mode": law_pb2.MODE_SPECULATIVE}
+    for n, ahead in ((1, 1), (2, 0), (5, 0), (5, 1), (8, 3)):
+        assert await answers(block_length=n, draft_ahead=ahead, **fields) == experts, (n, ahead)
+    # Whatever the router chooses, the expert alone included: at temperature 0 it is the same.
+    assert await answers(allow_expert_alone=True, **fields) == experts
 
 
 @pytest.mark.parametrize("name", MODES)
 async def test_the_seed_decides_whatever_the_blocks(client: Client, name: str) -> None:
-    """At temperature 1 the same seed gives the same tokens, for every block length."""
+    """At temperature 1 the same seed gives the same tokens: blocks of any length, ahead or not."""
     fields = MODES[name] | {"temperature": 1.0, "max_tokens": 40}
     seen = set()
     for i, prompt in enumerate(PROMPTS[:8]):
         first, *others = await asyncio.gather(
             *(
-                client.generate(prompt=prompt, seed=i, block_length=n, **fields)
-                for n in (1, 3, 7, 1)
+                client.generate(prompt=prompt, seed=i, block_length=n, draft_ahead=ahead, **fields)
+                for n, ahead in ((1, 0), (3, 0), (7, 0), (1, 1), (3, 1), (4, 3), (1, 0))
             )
         )
         assert all(other.ids == first.ids for other in others)

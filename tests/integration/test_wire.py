@@ -32,7 +32,7 @@ async def client(tiny_services: Services) -> AsyncIterator[Client]:
 
 async def per_token(client: Client, **fields: Any) -> Bytes:
     """Bytes for each drafted token, of answers of 64 tokens at temperature 1 with K = 64."""
-    fields = {"temperature": 1.0, "candidates": 64, "block_length": 5, **fields}
+    fields = {"temperature": 1.0, "candidates": 64, "block_length": 5, "draft_ahead": 0, **fields}
     results = await asyncio.gather(
         *(
             client.generate(prompt=prompt, seed=i, max_tokens=64, ignore_end_tokens=True, **fields)

@@ -86,7 +86,11 @@ async def draw(address: str, cell: Cell, n: int, first_seed: int) -> Counter[tup
                     cell.law(TEMPERATURE, seed=seed, candidates=K)
                 )
                 result = await client.generate(
-                    prompt=PROMPT, max_tokens=2, block_length=1 + seed % 3, **fields
+                    prompt=PROMPT,
+                    max_tokens=2,
+                    block_length=1 + seed % 3,
+                    draft_ahead=seed % 2,
+                    **fields,
                 )
                 counts[tuple(result.ids)] += 1
 

@@ -14,7 +14,7 @@ from bench.progress import progress_bar
 from bench.prompts import Prompt
 from bench.streams.measure import Batch, batches, measure, rates
 from bench.streams.report import Run, findings, to_json, to_markdown
-from bench.streams.systems import System
+from bench.streams.systems import Ask, System
 from tests.services import TINY
 from tests.unit.bench_samples import an_answer
 from tests.unit.test_bench_report import MACHINE, row
@@ -33,7 +33,7 @@ def test_the_last_batch_is_filled_up_with_the_first_prompts() -> None:
 def test_the_systems_take_turns_and_each_prompt_is_asked() -> None:
     asked: list[tuple[System, tuple[int, ...]]] = []
 
-    def asking(system: System) -> list[Answer]:
+    def asking(system: System) -> Ask:
         def ask(prompts: Sequence[Sequence[int]], max_tokens: int) -> list[Answer]:
             asked.append((system, tuple(prompt[0] for prompt in prompts)))
             return [an_answer() for _ in prompts]

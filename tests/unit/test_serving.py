@@ -149,20 +149,20 @@ async def test_slots_are_fair_and_bounded() -> None:
 def test_settings_name_the_flag_and_refuse_unknown_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["pod", "--model", "m", "--slots=-1", "--dtype", "int3"])
     with pytest.raises(ValidationError) as caught:
-        PodSettings()  # type: ignore[call-arg]  # the rest comes from flags
+        PodSettings()
     lines = "\n".join(problems(caught.value))
     assert "--slots" in lines
     assert "--dtype" in lines
     monkeypatch.setattr("sys.argv", ["pod", "--model", "m", "--unheard-of", "1"])
     with pytest.raises((ValidationError, SystemExit)):
-        PodSettings()  # type: ignore[call-arg]  # as above
+        PodSettings()
 
 
 def test_settings_come_from_the_environment_and_flags_win(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CASCADE_POD_SLOTS", "32")
     monkeypatch.setenv("CASCADE_POD_MAX_WAITING", "7")
     monkeypatch.setattr("sys.argv", ["pod", "--model", "m", "--max-waiting", "9"])
-    settings = PodSettings()  # type: ignore[call-arg]  # as above
+    settings = PodSettings()
     assert (settings.slots, settings.max_waiting) == (32, 9)
 
 

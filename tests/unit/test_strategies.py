@@ -1,11 +1,17 @@
 """The strategies over fakes: what they ask of the two sessions, and in which order."""
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Sequence
+from itertools import cycle, repeat
 
 import pytest
 from cascade.v1 import drafter_pb2, expert_pb2, law_pb2
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from router.answer import Answer
+from router.pace import History
 from router.recorder import Recorder
 from router.request import Request
 from router.sessions import DrafterSession, ExpertSession
@@ -17,17 +23,21 @@ from tests.unit.text_samples import byte_level
 
 END = 99
 TOKENIZER = byte_level()
+AT_ONCE = repeat(0)
 
 
-class FakeDrafter:
-    """Drafts the tokens of a script, by position."""
+class FakeDrafter(DrafterSession):
+    """Drafts the tokens of a script, by position; each piece comes after a delay."""
 
-    def __init__(self, script: list[int]) -> None:
-        self.script = script
+    def __init__(self, script: list[int], delays: Iterator[int] = AT_ONCE) -> None:
+        self.script, self.delays = script, delays
         self.tokens: list[int] = []
         self.asked: list[tuple[int, int]] = []
+        self._step = 0
+        self._pieces: deque[drafter_pb2.DraftedBlock] = deque()
+        self._there = asyncio.Event()
 
-    async def draft(
+    async def start_draft(
         self,
         position: int,
         append: Sequence[int],
@@ -35,7 +45,7 @@ class FakeDrafter:
         *,
         piece_length: int = 0,
         early_stop: float = 0.0,
-    ) -> AsyncIterator[drafter_pb2.DraftedBlock]:
+    ) -> int:
         assert position <= len(self.tokens)
         self.tokens = self.tokens[:position] + list(append)
         self.asked.append((len(self.tokens), max_tokens))
@@ -43,26 +53,63 @@ class FakeDrafter:
         if END in block:
             block = block[: block.index(END) + 1]
         self.tokens += block
+        self._step += 1
         size = piece_length or len(block)
-        for i in range(0, len(block), size):
-            yield drafter_pb2.DraftedBlock(
+        self._pieces = deque(
+            drafter_pb2.DraftedBlock(
+                step_id=self._step,
                 tokens=[law_pb2.DraftedToken(id=t) for t in block[i : i + size]],
                 last=i + size >= len(block),
             )
+            for i in range(0, len(block), size)
+        )
+        self._there.set()
+        return self._step
+
+    async def piece(self) -> drafter_pb2.DraftedBlock:
+        for _ in range(next(self.delays)):
+            await asyncio.sleep(0)
+        await self._there.wait()
+        piece = self._pieces.popleft()
+        if not self._pieces:
+            self._there.clear()
+        return piece
 
     def close(self) -> None:
         """A fake holds no slot."""
 
 
-class FakeExpert:
+class FakeExpert(ExpertSession):
     """Knows the answer; accepts what agrees with it; a bonus where it is told so."""
 
-    def __init__(self, answer: list[int], *, bonus: bool = False, forgets: bool = False) -> None:
-        self.answer, self.bonus, self.forgets = answer, bonus, forgets
+    def __init__(
+        self,
+        answer: list[int],
+        *,
+        bonus: bool = False,
+        forgets: bool = False,
+        delays: Iterator[int] = AT_ONCE,
+    ) -> None:
+        self.answer, self.bonus, self.forgets, self.delays = answer, bonus, forgets, delays
         self.tokens: list[int] = []
         self.blocks: list[int] = []
+        self._verdicts: deque[expert_pb2.Verdict] = deque()
 
-    async def verify(
+    async def start_verify(
+        self,
+        position: int,
+        append: Sequence[int],
+        prefix_hash: int,
+        block: Sequence[law_pb2.DraftedToken],
+    ) -> None:
+        self._verdicts.append(self.decide(position, append, prefix_hash, block))
+
+    async def verdict(self) -> expert_pb2.Verdict:
+        for _ in range(next(self.delays)):
+            await asyncio.sleep(0)
+        return self._verdicts.popleft()
+
+    def decide(
         self,
         position: int,
         append: Sequence[int],
@@ -73,7 +120,11 @@ class FakeExpert:
         stale = position > len(self.tokens) or TokenSequence(known).hash() != prefix_hash
         if stale:
             return expert_pb2.Verdict(stale=True)
+        assert known == self.answer[: len(known)], "nothing predicted is given as decided"
         verdict = expert_pb2.Verdict(position=len(known))
+        if not block:
+            self.tokens = known
+            return verdict
         self.blocks.append(len(block))
         for token in block:
             right = self.answer[len(known)]
@@ -120,12 +171,25 @@ def task(
     max_tokens: int = 20,
     block_length: int | None = None,
     temperature: float = 0.0,
+    draft_ahead: int = 0,
+    history: History | None = None,
 ) -> Task:
     law = law_pb2.Law(
         mode=law_pb2.Mode.ValueType(mode), rule=law_pb2.RULE_LOSSLESS, temperature=temperature
     )
     request = Request(
-        [7, 8, 9], law, max_tokens, block_length, (), frozenset({END}), frozenset(), 0, False, False
+        prompt=[7, 8, 9],
+        law=law,
+        max_tokens=max_tokens,
+        block_length=block_length,
+        stop_strings=(),
+        end_token_ids=frozenset({END}),
+        stop_token_ids=frozenset(),
+        early_stop=0,
+        log_probs=False,
+        echo_prompt=False,
+        draft_ahead=draft_ahead,
+        allow_expert_alone=history is not None,
     )
 
     async def open_drafter() -> DrafterSession:
@@ -137,7 +201,7 @@ def task(
     def new_answer() -> Answer:
         return Answer(request, AnswerText(TOKENIZER))
 
-    return Task(request, Recorder(law), open_drafter, open_expert, new_answer)
+    return Task(request, Recorder(law), history or History(), open_drafter, open_expert, new_answer)
 
 
 async def run(task: Task) -> list[int]:
@@ -173,15 +237,81 @@ async def test_the_answer_is_the_experts(
     assert sum(made.recorder.statistics().tokens_by_origin.values()) == max_tokens
 
 
-async def test_an_accepted_end_token_is_the_last() -> None:
+@pytest.mark.parametrize("ahead", [0, 1, 3])
+async def test_an_accepted_end_token_is_the_last(ahead: int) -> None:
     for block_length in (1, 3, 8):
         made = task(
             law_pb2.MODE_SPECULATIVE,
             FakeDrafter(ENDING),
             FakeExpert(ENDING, bonus=True),
             block_length=block_length,
+            draft_ahead=ahead,
         )
         assert await run(made) == [*range(10, 17), END]
+
+
+delays = st.lists(st.integers(0, 12), min_size=1, max_size=8).map(cycle)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    wrong=st.sets(st.integers(0, 40)),
+    end=st.integers(0, 40),
+    bonus=st.booleans(),
+    ahead=st.integers(0, 4),
+    block_length=st.integers(1, 7),
+    max_tokens=st.integers(1, 30),
+    forgets=st.booleans(),
+    drafter=delays,
+    expert=delays,
+)
+def test_drafting_ahead_changes_no_token(
+    wrong: set[int],
+    end: int,
+    bonus: bool,
+    ahead: int,
+    block_length: int,
+    max_tokens: int,
+    forgets: bool,
+    drafter: Iterator[int],
+    expert: Iterator[int],
+) -> None:
+    """Whatever comes first, wherever the drafter is wrong, and wherever the answer ends."""
+    answer = [7, 8, 9, *(END if i == end else 10 + i for i in range(50))]
+    script = [0 if i - 3 in wrong else token for i, token in enumerate(answer)]
+    made = task(
+        law_pb2.MODE_SPECULATIVE,
+        FakeDrafter(script, drafter),
+        FakeExpert(answer, bonus=bonus, forgets=forgets, delays=expert),
+        max_tokens,
+        block_length,
+        temperature=0.0 if bonus else 1.0,
+        draft_ahead=ahead,
+    )
+    whole = answer[3 : 3 + max_tokens]
+    expected = whole[: whole.index(END) + 1] if END in whole else whole
+    assert asyncio.run(asyncio.wait_for(run(made), 10)) == expected
+    stats = made.recorder.statistics()
+    assert stats.blocks_ahead_used <= stats.blocks_ahead
+    assert ahead or not stats.blocks_ahead
+
+
+@pytest.mark.parametrize("bonus", [False, True])
+async def test_while_all_is_accepted_the_expert_never_waits(bonus: bool) -> None:
+    """A slow expert: every block but the first is there before the verdict on the one before."""
+    made = task(
+        law_pb2.MODE_SPECULATIVE,
+        FakeDrafter(RIGHT),
+        FakeExpert(RIGHT, bonus=bonus, delays=repeat(30)),
+        max_tokens=40,
+        block_length=4,
+        temperature=0.0 if bonus else 1.0,
+        draft_ahead=1,
+    )
+    assert await run(made) == RIGHT[3:43]
+    stats = made.recorder.statistics()
+    assert stats.rounds == 40 / (4 + bonus)
+    assert stats.blocks_ahead == stats.blocks_ahead_used == stats.rounds - 1
 
 
 async def test_without_a_bonus_one_token_more_is_drafted() -> None:
@@ -209,11 +339,13 @@ async def test_a_forgetful_expert_gets_a_replay() -> None:
 
 async def test_an_expert_that_is_always_stale_is_an_error() -> None:
     class Stale(FakeExpert):
-        async def verify(self, *args: object, **kwargs: object) -> expert_pb2.Verdict:
+        def decide(self, *args: object, **kwargs: object) -> expert_pb2.Verdict:
             return expert_pb2.Verdict(stale=True)
 
-    with pytest.raises(EngineFailed, match="stale"):
-        await run(task(law_pb2.MODE_SPECULATIVE, FakeDrafter(RIGHT), Stale(RIGHT)))
+    for ahead in (0, 1):
+        made = task(law_pb2.MODE_SPECULATIVE, FakeDrafter(RIGHT), Stale(RIGHT), draft_ahead=ahead)
+        with pytest.raises(EngineFailed, match="stale"):
+            await run(made)
 
 
 @pytest.mark.parametrize("block_length", [None, 1, 3, 7])
@@ -245,3 +377,31 @@ async def test_statistics_of_a_known_course() -> None:
     assert stats.acceptance_rate == pytest.approx(9 / 12)
     assert stats.draft_efficiency == pytest.approx(9 / 26)
     assert dict(stats.tokens_by_origin) == {"ORIGIN_RESAMPLED": 3, "ORIGIN_ACCEPTED": 9}
+
+
+@pytest.mark.parametrize("ahead", [0, 2])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+async def test_where_speculation_does_not_pay_the_expert_goes_on_alone(
+    ahead: int, temperature: float
+) -> None:
+    history = History()
+    history.times.draft.add(50.0)
+    history.times.draft_trip.add(50.0)
+    history.times.verify.add(5, 10.0)
+    history.times.verify_trip.add(50.0)
+    made = task(
+        law_pb2.MODE_SPECULATIVE,
+        FakeDrafter([7, 8, 9, *[0] * 90]),
+        FakeExpert([7, 8, 9, *range(10, 90)], bonus=not temperature),
+        max_tokens=70,
+        temperature=temperature,
+        draft_ahead=ahead,
+        history=history,
+    )
+    assert await run(made) == list(range(10, 80))
+    stats = made.recorder.statistics()
+    assert stats.tokens_by_origin["ORIGIN_EXPERT"] >= 32
+    assert stats.tokens_by_origin["ORIGIN_RESAMPLED"] > 0, "it was tried again"
+    assert "does not pay" in stats.alone_reasons[0]
+    assert stats.HasField("seed_ended_at") == (temperature > 0)
+    assert not stats.seed_ended_at

@@ -1,0 +1,102 @@
+"""``python -m bench.network``: round trips, acceptance, block lengths, with and without overlap."""
+
+import os
+from pathlib import Path
+from statistics import median
+from typing import Annotated
+
+import typer
+
+from bench import options, results
+from bench.machine import Watch
+from bench.network.measure import Measured, measure, measure_adaptive, measure_alone
+from bench.network.plot import save_plot
+from bench.network.predicted import Point, Times
+from bench.network.report import Place, Run, to_json, to_markdown
+from bench.network.services import network
+from bench.progress import progress_bar
+
+IMAGES = Path("docs/images")
+ACCEPTANCES = (0.6, 0.75, 0.85, 0.95)
+ROUND_TRIPS_MS = (0.0, 1.0, 10.0, 40.0)
+BLOCK_LENGTHS = (1, 2, 3, 4, 6, 8, 12, 16)
+AHEADS = (0, 1)
+
+
+def run_network(
+    acceptance: Annotated[
+        list[float] | None,
+        typer.Option(min=0, max=0.99, help="Per position", show_default=str(ACCEPTANCES)),
+    ] = None,
+    round_trip_ms: Annotated[
+        list[float] | None,
+        typer.Option(min=0, help="Of each link", show_default=str(ROUND_TRIPS_MS)),
+    ] = None,
+    block_length: Annotated[
+        list[int] | None,
+        typer.Option(min=1, max=64, help="Of a round", show_default=str(BLOCK_LENGTHS)),
+    ] = None,
+    ahead: Annotated[
+        list[int] | None,
+        typer.Option(min=0, max=8, help="Blocks drafted ahead", show_default=str(AHEADS)),
+    ] = None,
+    draft_ms: Annotated[float, typer.Option(min=0, help="Of a drafted token")] = 4.0,
+    pass_ms: Annotated[float, typer.Option(min=0.1, help="Of a pass of the expert")] = 30.0,
+    max_tokens: options.MaxTokens = 200,
+    repeats: Annotated[int, typer.Option(min=1, help="Answers at each point")] = 3,
+    out: options.Out = options.RESULTS,
+    images: Annotated[Path, typer.Option(help="Folder of the picture")] = IMAGES,
+) -> None:
+    """Measure one session of simulated models over simulated links, and predict each point."""
+    watch = Watch("bench.network")
+    times = Times(draft_ms, pass_ms)
+    trips = round_trip_ms or list(ROUND_TRIPS_MS)
+    acceptances = acceptance or list(ACCEPTANCES)
+    found: list[Measured] = []
+    alone: dict[Place, float] = {}
+    adaptive: dict[tuple[Place, int], float] = {}
+    aheads = ahead or list(AHEADS)
+    per_place = 1 + len(aheads) * (1 + (1 + len(block_length or BLOCK_LENGTHS)) * repeats)
+    with progress_bar(len(acceptances) * len(trips) * per_place) as bar:
+        for a in acceptances:
+            bar.say(f"acceptance {a:g}: starting the services")
+            with network(times, a) as net:
+                for trip in trips:
+                    bar.say(f"acceptance {a:g}, round trip {trip:g} ms")
+                    net.link.latency_s = trip / 2000
+                    points = [
+                        Measured(Point(a, trip, n, k))
+                        for n in block_length or BLOCK_LENGTHS
+                        for k in aheads
+                    ]
+                    alone[trip, a] = measure_alone(net.router, max_tokens // 4, seed=1)
+                    bar.advance()
+                    for repeat in range(repeats):
+                        for point in points:
+                            measure(net.router, times, point, max_tokens, seed=repeat)
+                            bar.advance()
+                    found += points
+                    for k in aheads:
+                        rates = []
+                        for repeat in range(-1, repeats):  # the first one learns
+                            rates.append(measure_adaptive(net.router, k, max_tokens, repeat % 256))
+                            bar.advance()
+                        adaptive[(trip, a), k] = median(rates[1:])
+    run = Run(
+        machine=watch.machine(),
+        times=times,
+        tokens=max_tokens,
+        repeats=repeats,
+        alone=dict(sorted(alone.items())),
+        adaptive=adaptive,
+        measured=sorted(found, key=lambda m: (m.point.round_trip_ms, m.point.acceptance)),
+    )
+    picture = save_plot(run, images)
+    markdown = to_markdown(run, os.path.relpath(picture, out))
+    path = results.write(out, "network", markdown, to_json(run))
+    print(path.read_text())
+    print(f"Written to {path}, {path.with_suffix('.json')} and {picture}")
+
+
+if __name__ == "__main__":
+    options.run(run_network)

@@ -1,0 +1,103 @@
+"""Measures one session at each point."""
+
+import time
+from dataclasses import dataclass, field
+from statistics import median
+
+import grpc
+from cascade.v1 import law_pb2, router_pb2, router_pb2_grpc
+
+from bench.errors import ServiceFailed
+from bench.network.predicted import Point, Times, round_ms
+from services.serving.options import CHANNEL_OPTIONS
+
+
+@dataclass
+class Measured:
+    """A point's figures, of each repeat."""
+
+    point: Point
+    per_s: list[float] = field(default_factory=list)
+    """Tokens a second, from the end of the first round to the end of the last."""
+    predicted_per_s: list[float] = field(default_factory=list)
+    """The same for the blocks as they were accepted: only times are predicted."""
+    used: list[float] = field(default_factory=list)
+    """Share of the blocks drafted ahead that were verified."""
+
+    @property
+    def rate(self) -> float:
+        """Median tokens a second."""
+        return median(self.per_s)
+
+    @property
+    def of_predicted(self) -> float:
+        """Median of measured / predicted."""
+        return median(a / b for a, b in zip(self.per_s, self.predicted_per_s, strict=True))
+
+
+def measure(address: str, times: Times, into: Measured, tokens: int, seed: int) -> None:
+    """One answer at a point."""
+    point = into.point
+    request = _request(law_pb2.MODE_SPECULATIVE, tokens, seed)
+    request.block_length, request.draft_ahead = point.block_length, point.ahead
+    request.allow_expert_alone = False
+    first, last, finished = _answer(address, request)
+    stats = finished.statistics
+    accepted = list(stats.accepted_by_position)
+    whole = accepted[point.block_length - 1] if len(accepted) >= point.block_length else 0
+    rounds = stats.rounds - 1
+    emitted = finished.usage.completion_tokens - first[1]
+    into.per_s.append(emitted / (last - first[0]))
+    expected_ms = rounds * round_ms(times, point, whole / stats.rounds)
+    into.predicted_per_s.append(1000 * emitted / expected_ms)
+    into.used.append(stats.blocks_ahead_used / stats.blocks_ahead if stats.blocks_ahead else 0.0)
+
+
+def measure_alone(address: str, tokens: int, seed: int) -> float:
+    """Tokens a second of the expert alone, after the first."""
+    return _rate(address, _request(law_pb2.MODE_EXPERT, tokens, seed))
+
+
+def measure_adaptive(address: str, ahead: int, tokens: int, seed: int) -> float:
+    """Tokens a second where the router chooses, after the first round."""
+    request = _request(law_pb2.MODE_SPECULATIVE, tokens, seed)
+    request.draft_ahead = ahead
+    return _rate(address, request)
+
+
+def _rate(address: str, request: router_pb2.GenerateRequest) -> float:
+    first, last, finished = _answer(address, request)
+    return (finished.usage.completion_tokens - first[1]) / (last - first[0])
+
+
+def _request(mode: law_pb2.Mode.ValueType, tokens: int, seed: int) -> router_pb2.GenerateRequest:
+    """One of its kind for each seed, so that every way to answer makes the same tokens."""
+    return router_pb2.GenerateRequest(
+        token_ids=law_pb2.TokenIds(ids=[seed % 256, seed // 256, 1, 2]),
+        mode=mode,
+        temperature=1.0,
+        seed=seed,
+        max_tokens=tokens,
+    )
+
+
+def _answer(
+    address: str, request: router_pb2.GenerateRequest
+) -> tuple[tuple[float, int], float, router_pb2.Finished]:
+    """When the first tokens came, and how many; when the last came; how it ended."""
+    first: tuple[float, int] | None = None
+    last = 0.0
+    finished = router_pb2.Finished()
+    try:
+        with grpc.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
+            for response in router_pb2_grpc.RouterServiceStub(channel).Generate(request):
+                now = time.perf_counter()
+                if response.HasField("tokens"):
+                    last = now
+                    first = first or (now, len(response.tokens.tokens))
+                elif response.HasField("finished"):
+                    finished = response.finished
+    except grpc.RpcError as error:
+        raise ServiceFailed(f"Generate: {error}") from error
+    assert first is not None, "an answer has tokens"
+    return first, last, finished

@@ -1,0 +1,149 @@
+"""The report of a run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bench.machine import Machine
+from bench.markdown import Cell, bullets, document, table
+from bench.network.measure import Measured
+from bench.network.predicted import Times, rate
+
+Place = tuple[float, float]
+"""A round trip, ms, and an acceptance."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """All of a run."""
+
+    machine: Machine
+    times: Times
+    tokens: int
+    repeats: int
+    alone: Mapping[Place, float]
+    """Tokens a second of the expert alone."""
+    adaptive: Mapping[tuple[Place, int], float]
+    """Tokens a second where the router chooses the block length, by blocks ahead."""
+    measured: Sequence[Measured]
+
+    def at(self, place: Place, ahead: int) -> list[Measured]:
+        """Every block length at a place."""
+        return [
+            m
+            for m in self.measured
+            if (m.point.round_trip_ms, m.point.acceptance) == place and m.point.ahead == ahead
+        ]
+
+    def best(self, place: Place, ahead: int) -> Measured:
+        """The fastest block length at a place."""
+        return max(self.at(place, ahead), key=lambda m: m.rate)
+
+    @property
+    def aheads(self) -> list[int]:
+        """The numbers of blocks ahead that were measured."""
+        return sorted({m.point.ahead for m in self.measured})
+
+
+def to_markdown(run: Run, picture: str) -> str:
+    """The report for people."""
+    return document(
+        "# The network",
+        bullets(
+            [
+                *run.machine.lines(),
+                f"Simulated models: {run.times.draft_ms:g} ms for each drafted token, "
+                f"{run.times.pass_ms:g} ms for each pass of the expert; real services, with a "
+                "relay before each that holds every byte up for half the round trip",
+                f"One session, lossless at temperature 1, answers of {run.tokens} tokens, medians "
+                f"over {run.repeats}; tokens a second from the end of the first round to the last",
+                "Predicted: `bench/network/predicted.py`, for the blocks as they were accepted",
+            ]
+        ),
+        f"![Tokens a second by acceptance, a panel for each round trip]({picture})",
+        "## The best fixed block length",
+        _best_table(run),
+        "## The router's choice",
+        "The router chooses the block length as it runs, and may let the expert go on alone; a "
+        "first answer at each place is left out.",
+        _adaptive_table(run),
+        "## Every point",
+        _point_table(run),
+    )
+
+
+def _best_table(run: Run) -> str:
+    header = ["round trip, ms", "acceptance", "expert alone"]
+    for ahead in run.aheads:
+        header += [f"{ahead} ahead", "block", "of predicted"]
+    header += [f"gain of {ahead} ahead" for ahead in run.aheads[1:]]
+    rows: list[list[Cell]] = []
+    for place, alone in run.alone.items():
+        best = [run.best(place, ahead) for ahead in run.aheads]
+        row: list[Cell] = [f"{place[0]:g}", f"{place[1]:g}", f"{alone:.1f}"]
+        for m in best:
+            row += [f"{m.rate:.1f}", m.point.block_length, f"{m.of_predicted:.2f}"]
+        row += [f"{m.rate / best[0].rate:.2f}" for m in best[1:]]
+        rows.append(row)
+    return table(header, rows)
+
+
+def _adaptive_table(run: Run) -> str:
+    header = ["round trip, ms", "acceptance"]
+    for ahead in run.aheads:
+        header += [f"{ahead} ahead, tokens/s", "of the best fixed", "of the expert alone"]
+    rows: list[list[Cell]] = []
+    for place, alone in run.alone.items():
+        row: list[Cell] = [f"{place[0]:g}", f"{place[1]:g}"]
+        for ahead in run.aheads:
+            rate_ = run.adaptive[place, ahead]
+            best = run.best(place, ahead).rate
+            row += [f"{rate_:.1f}", f"{rate_ / best:.2f}", f"{rate_ / alone:.2f}"]
+        rows.append(row)
+    return table(header, rows)
+
+
+def _point_table(run: Run) -> str:
+    header = ["round trip, ms", "acceptance", "block", "ahead", "tokens/s", "of predicted"]
+    header += ["expected", "blocks ahead used"]
+    rows: list[list[Cell]] = [
+        [
+            f"{m.point.round_trip_ms:g}",
+            f"{m.point.acceptance:g}",
+            m.point.block_length,
+            m.point.ahead,
+            f"{m.rate:.1f}",
+            f"{m.of_predicted:.3f}",
+            f"{rate(run.times, m.point):.1f}",
+            f"{sum(m.used) / len(m.used):.2f}",
+        ]
+        for m in run.measured
+    ]
+    return table(header, rows)
+
+
+def to_json(run: Run) -> dict[str, Any]:
+    """The report for programs."""
+    return {
+        "machine": run.machine.to_json(),
+        "times": asdict(run.times),
+        "tokens": run.tokens,
+        "repeats": run.repeats,
+        "alone": [
+            {"round_trip_ms": r, "acceptance": a, "per_s": per_s}
+            for (r, a), per_s in run.alone.items()
+        ],
+        "adaptive": [
+            {"round_trip_ms": r, "acceptance": a, "ahead": ahead, "per_s": per_s}
+            for ((r, a), ahead), per_s in run.adaptive.items()
+        ],
+        "points": [
+            {
+                **asdict(m.point),
+                "per_s": m.per_s,
+                "predicted_per_s": m.predicted_per_s,
+                "blocks_ahead_used": m.used,
+            }
+            for m in run.measured
+        ],
+    }

@@ -1,0 +1,76 @@
+"""What a router measures of its answers.  Names as vLLM has them, with our prefix."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from cascade.v1 import router_pb2
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from services.serving.metrics import PREFIX
+
+_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
+
+
+class RouterMetrics:
+    """Counters and histograms that answers fill."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+
+        def counter(name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
+            return Counter(PREFIX + name, text, labels, registry=self.registry)
+
+        def histogram(name: str, text: str) -> Histogram:
+            return Histogram(PREFIX + name, text, buckets=_SECONDS, registry=self.registry)
+
+        self._running = Gauge(
+            PREFIX + "num_requests_running", "Answers under way.", registry=self.registry
+        )
+        self._finished = counter(
+            "request_success", "Answers that came to their end.", ("finished_reason",)
+        )
+        self._failed = counter("request_failure", "Answers that did not.", ("error",))
+        self._prompt = counter("prompt_tokens", "Tokens of prompts.")
+        self._tokens = counter(
+            "generation_tokens", "Tokens decided, by whose they are.", ("origin",)
+        )
+        self._rounds = counter("spec_decode_num_drafts", "Rounds.")
+        self._drafted = counter("spec_decode_num_draft_tokens", "Tokens sent to the expert.")
+        self._accepted = counter("spec_decode_num_accepted_tokens", "Those that it accepted.")
+        self._ahead = counter(
+            "spec_decode_num_drafts_ahead",
+            "Blocks sent before the verdict on the one before; used: built on what it said.",
+            ("used",),
+        )
+        self._alone = counter(
+            "expert_alone", "Answers in which the expert went on alone: speculation did not pay."
+        )
+        self._first = histogram("time_to_first_token_seconds", "From the call to the first token.")
+        self._whole = histogram("e2e_request_latency_seconds", "From the call to the last token.")
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """While an answer is under way."""
+        with self._running.track_inprogress():
+            try:
+                yield
+            except BaseException as error:
+                self._failed.labels(type(error).__name__).inc()
+                raise
+
+    def finished(self, finished: router_pb2.Finished) -> None:
+        """An answer has come to its end."""
+        statistics = finished.statistics
+        reason = router_pb2.FinishReason.Name(finished.reason).removeprefix("FINISH_REASON_")
+        self._finished.labels(reason.lower()).inc()
+        self._prompt.inc(finished.usage.prompt_tokens)
+        for origin, count in statistics.tokens_by_origin.items():
+            self._tokens.labels(origin.removeprefix("ORIGIN_").lower()).inc(count)
+        self._rounds.inc(statistics.rounds)
+        self._drafted.inc(statistics.drafted)
+        self._accepted.inc(statistics.accepted)
+        self._ahead.labels("yes").inc(statistics.blocks_ahead_used)
+        self._ahead.labels("no").inc(statistics.blocks_ahead - statistics.blocks_ahead_used)
+        self._alone.inc(bool(statistics.alone_reasons))
+        self._first.observe(statistics.time_to_first_token_ms / 1000)
+        self._whole.observe(statistics.total_ms / 1000)

@@ -1,0 +1,76 @@
+"""How often drafted tokens are accepted."""
+
+import math
+
+_POSITIONS = 64
+_PRIOR = 0.8
+"""Acceptance, before anything is known."""
+_PRIOR_WEIGHT = 4.0
+"""In tokens: how much a position is taken to be like the one before it."""
+_MEMORY = 200.0
+"""Tokens that were reached at a position, beyond which old ones are forgotten."""
+_RECENT = 64.0
+"""Tokens that are compared with what was seen before."""
+_SURE = 3.5
+"""Standard errors by which they have to differ for all to change at once."""
+_SHIFTED = 16.0
+"""Tokens of a position that then count as seen."""
+
+
+class Acceptance:
+    """By position in the block: running means, which jump where the last tokens are unlike them."""
+
+    def __init__(self) -> None:
+        self.reached = [0.0] * _POSITIONS
+        self.accepted = [0.0] * _POSITIONS
+        # Of the last tokens: how many were accepted, how many should have been, and its variance.
+        self._recent = self._expected = self._variance = 0.0
+
+    def verified(self, accepted: int, reached: int) -> None:
+        """Of a block ``reached`` tokens were looked at, and the first ``accepted`` accepted."""
+        rates = self.rates(reached)
+        keep = max(1 - reached / _RECENT, 0.0)
+        self._recent = self._recent * keep + accepted
+        self._expected = self._expected * keep + sum(rates)
+        self._variance = self._variance * keep + sum(rate * (1 - rate) for rate in rates)
+        for j in range(reached):
+            if self.reached[j] >= _MEMORY:
+                keep = 1 - 1 / _MEMORY
+                self.reached[j] *= keep
+                self.accepted[j] *= keep
+            self.reached[j] += 1
+            self.accepted[j] += j < accepted
+        # Beside chance, what is expected is itself not known to better than a token.
+        if abs(self._recent - self._expected) > _SURE * math.sqrt(self._variance + 1):
+            self._shift(self._recent / self._expected)
+            self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """What is to be compared begins with the next token."""
+        self._recent = self._expected = self._variance = 0.0
+
+    def _shift(self, factor: float) -> None:
+        """All rates are other by a factor than what was seen before, of which little is kept."""
+        for j in range(_POSITIONS):
+            if seen := self.reached[j]:
+                rate = min(factor * self.accepted[j] / seen, 1.0)
+                self.reached[j] = min(seen, _SHIFTED)
+                self.accepted[j] = rate * self.reached[j]
+
+    def rates(self, count: int, optimism: float = 0.0) -> list[float]:
+        """The chance of each of the first ``count`` positions to be accepted, if it is reached.
+
+        Args:
+            count: at most 64.
+            optimism: standard errors of the mean over positions to add.
+        """
+        rates, before = [], _PRIOR
+        for j in range(count):
+            before = (self.accepted[j] + _PRIOR_WEIGHT * before) / (self.reached[j] + _PRIOR_WEIGHT)
+            rates.append(before)
+        if optimism:
+            seen = sum(self.reached) + _PRIOR_WEIGHT
+            mean = (sum(self.accepted) + _PRIOR_WEIGHT * _PRIOR) / seen
+            more = optimism * math.sqrt(mean * (1 - mean) / seen)
+            rates = [min(rate + more, 1.0) for rate in rates]
+        return rates

@@ -1,0 +1,150 @@
+"""One session's pace: the block length, drafting ahead, and when the expert is faster alone."""
+
+from router.pace.history import LEAST_STRETCH, History
+
+MAX_LENGTH = 32
+"""The longest block that is chosen."""
+
+_AGAIN = 8
+"""Rounds until all is chosen anew."""
+_WORTH_AHEAD = 0.1
+"""Below this chance of being used, a block is not drafted ahead."""
+
+_GOES = 0.98
+"""Speculation goes on while it may make so much of the tokens of the expert alone."""
+_BENEFIT = 1.5
+"""Standard errors of the acceptance that are granted to it meanwhile."""
+_RETURNS = 1.0
+"""It is taken up again from so much on."""
+_TRIAL_SHARE = 0.02
+"""Of the time of the expert alone, what trials may take."""
+_TRIAL_ROUNDS = 3
+_TRIAL_LENGTH = 4
+
+
+class Pace:
+    """One session's."""
+
+    def __init__(
+        self,
+        history: History,
+        *,
+        fixed: int | None,
+        start: int,
+        bonus: bool,
+        ahead: int,
+        may_go_alone: bool = False,
+    ) -> None:
+        """Begins with what other sessions have found out.
+
+        Args:
+            history: of the session's law.
+            fixed: the block length that the request names, if it does.
+            start: the block length while nothing is known.
+            bonus: whether a bonus token follows a block that was accepted whole.
+            ahead: blocks that may be drafted ahead.
+            may_go_alone: whether the expert may decode alone where that is faster.
+        """
+        self.history = history
+        self._fixed = fixed
+        self._bonus = bonus
+        self._most_ahead = ahead
+        self._may_go_alone = may_go_alone
+        self.length = fixed or start
+        """Tokens to draft in a round."""
+        self.ahead = ahead
+        """Blocks to draft ahead: none where they would seldom be used."""
+        self.reason = ""
+        """Why, the last time that it should."""
+        self._until_choice = _AGAIN
+        self._choose()
+        if self._on_trial:
+            self._try()
+        else:
+            self._consider(_GOES, _BENEFIT)
+
+    @property
+    def alone(self) -> int:
+        """Tokens that the expert should decode alone now; 0: speculate."""
+        return self.history.left if self._may_go_alone else 0
+
+    def verified(self, accepted: int, reached: int) -> None:
+        """Of a block ``reached`` tokens were looked at, and the first ``accepted`` accepted."""
+        self.history.acceptance.verified(accepted, reached)
+        self._until_choice -= 1
+        if not self._until_choice:
+            self._choose()
+            self._consider(*((_RETURNS, 0.0) if self._on_trial else (_GOES, _BENEFIT)))
+
+    def decoded_alone(self, tokens: int, ms: float) -> None:
+        """The expert has decoded so many tokens alone, in so many milliseconds.
+
+        After a stretch of them a few rounds tell whether to speculate again; each time that they
+        say no, the next stretch is twice as long.
+        """
+        if tokens:
+            self.history.alone.add(ms / tokens)
+        if not self.history.left:  # another session has come to the end of the stretch
+            return
+        self.history.left = max(self.history.left - tokens, 0)
+        if not self.history.left:
+            self.history.stretch = min(2 * self.history.stretch, self._most_stretch)
+            self._choose()
+            self._try()
+
+    @property
+    def _most_stretch(self) -> int:
+        """Tokens of a stretch of which a trial costs no more than a small share."""
+        trial_ms = _TRIAL_ROUNDS * self.history.times.round_ms(_TRIAL_LENGTH, 0.0)
+        return round(trial_ms / (_TRIAL_SHARE * self.history.alone_ms))
+
+    @property
+    def _on_trial(self) -> bool:
+        """Whether a stretch of the expert alone has ended, and no rounds after it have told yet."""
+        return self.history.stretch > LEAST_STRETCH and not self.history.left
+
+    def _try(self) -> None:
+        """A few rounds, whatever is expected of them."""
+        self.length = self._fixed or max(self.length, _TRIAL_LENGTH)
+        self._until_choice = _TRIAL_ROUNDS
+
+    def _choose(self) -> None:
+        """Chooses the length that makes the most tokens by time."""
+        self._until_choice = _AGAIN
+        if not self.history.times.known:
+            return
+        _, self.length, used = self._best(optimism=0.0)
+        self.ahead = self._most_ahead if used >= _WORTH_AHEAD else 0
+
+    def _best(self, optimism: float) -> tuple[float, int, float]:
+        """The most tokens by millisecond, their block length, and how often one ahead is used."""
+        most = self._fixed or MAX_LENGTH
+        rates = self.history.acceptance.rates(most + 1, optimism)
+        best, whole, emitted = (0.0, most, 0.0), 1.0, 0.0
+        for n in range(1, most + 1):
+            emitted += whole
+            whole *= rates[n - 1]
+            used = whole * (rates[n] if self._bonus else 1)
+            total = emitted + (whole if self._bonus else 0)
+            round_ms = self.history.times.round_ms(n, used if self._most_ahead else 0)
+            if (speed := total / round_ms) > best[0] and self._fixed in (None, n):
+                best = speed, n, used
+        return best
+
+    def _consider(self, share: float, benefit: float) -> None:
+        """Lets the expert go alone where speculation makes less than a share of its tokens."""
+        if not self._may_go_alone or not self.history.times.known:
+            return
+        alone = 1 / self.history.alone_ms
+        speed, _, _ = self._best(benefit)
+        if speed >= share * alone:
+            self.history.stretch, self.history.left = LEAST_STRETCH, 0
+            return
+        if self.history.stretch == LEAST_STRETCH:
+            self.history.acceptance.begin_anew()
+        if not self.history.left:
+            self.history.left = self.history.stretch
+        self.reason = (
+            f"speculation does not pay: about {1000 * speed:.3g} tokens/s, by the expert "
+            f"alone {1000 * alone:.3g} (acceptance {self.history.acceptance.rates(1)[0]:.2f})"
+        )

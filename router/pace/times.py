@@ -1,0 +1,90 @@
+"""What steps take, as a router sees them."""
+
+import math
+from dataclasses import dataclass, field
+
+_SMOOTHING = 0.1
+"""Weight of a new time in the mean of the last ones."""
+_SPREAD = 0.5
+"""Variance of the lengths from which their cost is told apart."""
+_LEAST_MS = 1e-3
+
+
+@dataclass
+class Mean:
+    """A running mean, of which the last values are the most."""
+
+    value: float = math.nan
+
+    def add(self, value: float) -> None:
+        """One more."""
+        self.value = (
+            value if math.isnan(self.value) else self.value + _SMOOTHING * (value - self.value)
+        )
+
+
+@dataclass
+class Cost:
+    """What a verification takes by the length of its block: a straight line through the last ones.
+
+    While all have one length, it is taken to be level.
+    """
+
+    _n: Mean = field(default_factory=Mean)
+    _ms: Mean = field(default_factory=Mean)
+    _nn: Mean = field(default_factory=Mean)
+    _nms: Mean = field(default_factory=Mean)
+
+    def add(self, length: int, ms: float) -> None:
+        """One more."""
+        for mean, value in (
+            (self._n, length),
+            (self._ms, ms),
+            (self._nn, length * length),
+            (self._nms, length * ms),
+        ):
+            mean.add(value)
+
+    @property
+    def known(self) -> bool:
+        """Whether there was one."""
+        return not math.isnan(self._ms.value)
+
+    def of(self, length: int) -> float:
+        """Milliseconds of one with a block of this length."""
+        spread = self._nn.value - self._n.value**2
+        slope = 0.0
+        if spread >= _SPREAD:
+            slope = max((self._nms.value - self._n.value * self._ms.value) / spread, 0.0)
+        return max(self._ms.value + slope * (length - self._n.value), _LEAST_MS)
+
+
+@dataclass
+class Times:
+    """What steps take, milliseconds, as a router sees them."""
+
+    draft: Mean = field(default_factory=Mean)
+    """Of a drafted token, in the drafter."""
+    draft_trip: Mean = field(default_factory=Mean)
+    """What a draft takes beside that: network, waiting."""
+    verify: Cost = field(default_factory=Cost)
+    """Of a verification, in the expert."""
+    verify_trip: Mean = field(default_factory=Mean)
+    """What it takes beside that."""
+
+    @property
+    def known(self) -> bool:
+        """Whether each was measured."""
+        means = (self.draft, self.draft_trip, self.verify_trip)
+        return self.verify.known and not any(math.isnan(mean.value) for mean in means)
+
+    def round_ms(self, length: int, used: float) -> float:
+        """Mean time of a round.
+
+        Args:
+            length: of its block.
+            used: chance that the next block was drafted, and sent, before the verdict.
+        """
+        draft, verify = self.draft.value * length, self.verify.of(length)
+        apart = draft + self.draft_trip.value + verify + self.verify_trip.value
+        return used * max(draft, verify) + (1 - used) * apart

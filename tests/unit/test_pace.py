@@ -1,0 +1,137 @@
+"""The block length: what is measured, and what is chosen from it."""
+
+import math
+
+import pytest
+from cascade.v1 import law_pb2
+
+from router.pace import Histories, History, Pace
+from router.pace.acceptance import Acceptance
+from router.pace.pace import MAX_LENGTH
+from router.pace.times import Cost, Times
+
+
+def known(draft: float, verify: float, trip: float) -> Times:
+    """Step times, and a round trip on each link, milliseconds."""
+    times = Times()
+    for _ in range(100):
+        times.draft.add(draft)
+        times.draft_trip.add(trip)
+        times.verify.add(4, verify)
+        times.verify_trip.add(trip)
+    return times
+
+
+def accepting(rate: float) -> Acceptance:
+    """As if so much had been accepted at every position, of very many."""
+    found = Acceptance()
+    found.reached = [1e6] * 64
+    found.accepted = [rate * 1e6] * 64
+    return found
+
+
+def emitted(a: float, n: int, *, bonus: bool) -> float:
+    return sum(a**j for j in range(n + bonus))
+
+
+@pytest.mark.parametrize("rate", [0.2, 0.6, 0.85, 0.95])
+@pytest.mark.parametrize("trip", [0.0, 1.0, 10.0, 40.0])
+@pytest.mark.parametrize("bonus", [False, True])
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_the_length_is_the_fastest(rate: float, trip: float, bonus: bool, ahead: int) -> None:
+    history = History(accepting(rate), known(4.0, 30.0, trip))
+    pace = Pace(history, fixed=None, start=5, bonus=bonus, ahead=ahead)
+
+    def speed(n: int) -> float:
+        used = rate ** (n + bonus) if ahead else 0.0
+        apart = 4.0 * n + 30.0 + 2 * trip
+        return emitted(rate, n, bonus=bonus) / (used * max(4.0 * n, 30.0) + (1 - used) * apart)
+
+    best = max(map(speed, range(1, MAX_LENGTH + 1)))
+    assert speed(pace.length) == pytest.approx(best, rel=1e-3)
+    assert pace.ahead == (ahead if rate ** (pace.length + bonus) >= 0.1 else 0)
+
+
+def test_until_something_is_known_the_length_is_the_given_one() -> None:
+    pace = Pace(History(), fixed=None, start=6, bonus=False, ahead=1)
+    assert (pace.length, pace.ahead) == (6, 1)
+
+
+def test_a_fixed_length_is_kept() -> None:
+    history = History(accepting(0.95), known(4.0, 30.0, 10.0))
+    assert Pace(history, fixed=3, start=5, bonus=True, ahead=0).length == 3
+    low = Pace(History(accepting(0.1), known(4, 30, 10)), fixed=3, start=5, bonus=False, ahead=2)
+    assert (low.length, low.ahead) == (3, 0)
+
+
+def test_a_session_that_learns_changes_its_length_and_the_next_begins_with_it() -> None:
+    history = History(Acceptance(), known(4.0, 30.0, 10.0))
+    pace = Pace(history, fixed=None, start=5, bonus=False, ahead=0)
+    before = pace.length
+    for _ in range(200):
+        pace.verified(0, 1)
+    assert pace.length < before
+    assert Pace(history, fixed=None, start=5, bonus=False, ahead=0).length == pace.length
+    for _ in range(3000):
+        pace.verified(pace.length, pace.length)
+    assert pace.length > before
+
+
+def test_acceptance_by_position() -> None:
+    """Unknown positions are taken to be like the one before; few of a position say little."""
+    found = Acceptance()
+    for _ in range(96):
+        found.verified(1, 2)
+    rates = found.rates(3)
+    assert rates[0] == (96 + 4 * 0.8) / 100
+    assert rates[1] == 4 * rates[0] / 100
+    assert rates[2] == rates[1]
+
+
+def test_what_is_long_ago_is_forgotten() -> None:
+    found = Acceptance()
+    for _ in range(5000):
+        found.verified(0, 1)
+    for _ in range(2000):
+        found.verified(1, 1)
+    assert found.rates(1)[0] > 0.95
+
+
+def test_the_cost_of_a_verification_by_its_length() -> None:
+    cost = Cost()
+    assert not cost.known
+    cost.add(5, 40.0)
+    assert cost.of(1) == cost.of(9) == 40.0
+    for i in range(400):
+        n = 1 + i % 8
+        cost.add(n, 20.0 + 3.0 * n)
+    assert cost.of(1) == pytest.approx(23.0, rel=0.02)
+    assert cost.of(8) == pytest.approx(44.0, rel=0.02)
+
+
+def test_times_are_known_once_all_are() -> None:
+    times = Times()
+    assert not times.known
+    times.draft.add(4.0)
+    times.draft_trip.add(1.0)
+    times.verify.add(5, 30.0)
+    assert not times.known
+    times.verify_trip.add(2.0)
+    assert times.known
+    assert times.round_ms(5, 0.0) == pytest.approx(4 * 5 + 1 + 30 + 2)
+    assert times.round_ms(10, 1.0) == pytest.approx(40)
+    assert not math.isnan(times.round_ms(1, 0.5))
+
+
+def test_a_history_is_of_a_law_whatever_its_seed() -> None:
+    histories = Histories()
+    law = law_pb2.Law(mode=law_pb2.MODE_SPECULATIVE, temperature=1.0, seed=5)
+    history = histories.of(law)
+    law.seed = 6
+    assert histories.of(law) is history
+    law.temperature = 0.5
+    assert histories.of(law) is not history
+    for i in range(256):
+        histories.of(law_pb2.Law(alpha=i))
+    law.temperature = 1.0
+    assert histories.of(law) is not history, "the oldest are forgotten"

@@ -1,0 +1,97 @@
+"""When the expert goes on alone: over many simulated sessions, by their own clock."""
+
+import random
+from itertools import pairwise
+
+import pytest
+
+from router.pace import History, Pace
+
+DRAFT_MS, PASS_MS = 4.0, 30.0
+TOKENS = 512
+
+
+def session(
+    history: History, chance: random.Random, acceptance: float, trip_ms: float
+) -> tuple[float, int]:
+    """An answer's milliseconds, and how many of its tokens the expert decoded alone."""
+    pace = Pace(history, fixed=None, start=6, bonus=False, ahead=0, may_go_alone=True)
+    ms, done, alone = 0.0, 0, 0
+    while done < TOKENS:
+        if pace.alone:
+            count = min(pace.alone, TOKENS - done)
+            pace.decoded_alone(count, PASS_MS * count)
+            ms, done, alone = ms + PASS_MS * count, done + count, alone + count
+            continue
+        n = pace.length
+        accepted = next((j for j in range(n) if chance.random() >= acceptance), n)
+        times = history.times
+        times.draft.add(DRAFT_MS)
+        times.draft_trip.add(trip_ms)
+        times.verify.add(n, PASS_MS)
+        times.verify_trip.add(trip_ms)
+        pace.verified(accepted, min(accepted + 1, n))
+        ms += DRAFT_MS * n + PASS_MS + 2 * trip_ms
+        done += min(accepted + 1, n)
+    return ms * TOKENS / done, alone
+
+
+ALONE_MS = PASS_MS * TOKENS
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_bad_drafter_costs_the_second_session_at_most_three_percent(seed: int) -> None:
+    history, chance = History(), random.Random(seed)
+    session(history, chance, 0.2, 10.0)
+    ms, alone = session(history, chance, 0.2, 10.0)
+    assert alone > 0.9 * TOKENS
+    assert ALONE_MS / ms >= 0.97
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_when_acceptance_recovers_it_speculates_again(seed: int) -> None:
+    history, chance = History(), random.Random(seed)
+    for _ in range(3):
+        session(history, chance, 0.2, 10.0)
+    found = [session(history, chance, 0.9, 10.0) for _ in range(8)]
+    assert sum(alone for _, alone in found) < 4 * TOKENS
+    assert found[-1][1] == 0
+    assert ALONE_MS / found[-1][0] > 1.3
+
+
+def test_what_pays_a_little_is_not_mistaken() -> None:
+    """An acceptance of 0.6 at a round trip of 5 ms makes 1.13 times the expert's tokens."""
+    history, chance = History(), random.Random(1)
+    mistaken = sum(session(history, chance, 0.6, 5.0)[1] > 0 for _ in range(50))
+    assert mistaken <= 1
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_no_first_session_that_pays_is_mistaken(seed: int) -> None:
+    """Nothing is known before, and the first rounds are few."""
+    _, alone = session(History(), random.Random(seed), 0.75, 5.0)
+    assert alone == 0
+
+
+def test_who_may_not_go_alone_does_not() -> None:
+    history, chance = History(), random.Random(2)
+    session(history, chance, 0.05, 40.0)
+    pace = Pace(history, fixed=None, start=6, bonus=False, ahead=0)
+    for _ in range(100):
+        pace.verified(0, 1)
+    assert (pace.alone, pace.length) == (0, 1)
+
+
+def test_each_trial_that_fails_doubles_the_next_stretch() -> None:
+    history, chance = History(), random.Random(3)
+    session(history, chance, 0.1, 10.0)
+    pace = Pace(history, fixed=None, start=6, bonus=False, ahead=0, may_go_alone=True)
+    assert "does not pay" in pace.reason
+    stretches: list[int] = []
+    while len(stretches) < 4:
+        stretches.append(pace.alone)
+        pace.decoded_alone(pace.alone, PASS_MS * pace.alone)
+        while not pace.alone:
+            pace.verified(0, 1)
+    assert all(b == min(2 * a, stretches[-1]) for a, b in pairwise(stretches))
+    assert stretches[0] > 32
