@@ -42,6 +42,12 @@ class Recorder:
         self._stats.block_length = tokens
         self._stats.blocks_ahead += ahead
 
+    def draft_began(self) -> None:
+        """A step of the drafter begins; one that went on is superseded, and was work, too."""
+        if self._drafting is not None:
+            self._drafter_steps.append(self._drafting)
+            self._drafting = None
+
     def drafter_step(self, timing: law_pb2.StepTiming, *, last: bool = True) -> None:
         """A step of the drafter has come so far; ``last``: it is over."""
         self._drafting = _take(self._drafter_steps, timing, last=last)

@@ -95,6 +95,7 @@ class _Rounds:
             return
         # Ahead of a bonus, the first token alone may tell that the draft is worth nothing.
         piecewise = self._pipeline.guessing
+        self._task.recorder.draft_began()
         self._draft_began = time.perf_counter()
         self._draft_id = await self._drafter.start_draft(
             order.position,

@@ -22,6 +22,9 @@ from services.engine.support import check_attention, check_supported
 from services.engine.weights import Weights, lay_out, leave_files, weight_bytes
 from services.errors import EngineFailed, ModelUnsupported
 
+INDUCTOR = "inductor"
+"""torch.compile's own backend."""
+
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -200,7 +203,7 @@ def load(
         )
         module.eval().to(where)
         check_attention(module)
-        kept_in = lay_out(module, weights, precision, where)
+        kept_in = lay_out(module, weights, precision, where, compiles=backend == INDUCTOR)
         leave_files(module)
         plan = plan_cache(config, precision, where, budget=cache_bytes, slots=slots)
         facts = _facts(folder, module, plan, kept_in, fingerprint.result())

@@ -16,7 +16,14 @@ _AT_LEAST = 1 << 16
 """Layers of fewer weights gain nothing from being packed."""
 
 
-def lay_out(module: nn.Module, weights: Weights, dtype: torch.dtype, device: torch.device) -> str:
+def lay_out(
+    module: nn.Module,
+    weights: Weights,
+    dtype: torch.dtype,
+    device: torch.device,
+    *,
+    compiles: bool = False,
+) -> str:
     """Brings a loaded model's linear layers into the layout that the device reads the fastest.
 
     Args:
@@ -24,6 +31,8 @@ def lay_out(module: nn.Module, weights: Weights, dtype: torch.dtype, device: tor
         weights: int8 and int4 round the weights, and so change the model's law.
         dtype: what the model computes in.
         device: where it is.
+        compiles: whether inductor will compile the model.  On the CPU it lays weights out itself,
+            and takes no others.
 
     Returns:
         The name of what the weights are now: int8, int4, or the dtype's.
@@ -35,12 +44,14 @@ def lay_out(module: nn.Module, weights: Weights, dtype: torch.dtype, device: tor
         if device.type != "cpu":
             quantize_with_torchao(module, weights)
             return weights
+        if compiles:
+            raise ModelUnsupported(f"weights {weights}: on the CPU not of a compiled model")
         if not can_pack(dtype):
             raise ModelUnsupported(f"weights {weights}: this CPU has no kernels for {dtype}")
         _replace(module, lambda linear: QuantizedLinear(linear, weights), can_quantize)
         pack_linears(module)
         return weights
-    if device.type == "cpu" and can_pack(dtype):
+    if device.type == "cpu" and can_pack(dtype) and not compiles:
         pack_linears(module)
     return str(dtype).removeprefix("torch.")
 

@@ -14,7 +14,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from services.engine.allocator import give_back_large_memory, keep_freed_memory
 from services.engine.engine import Engine
-from services.engine.model import Model, load
+from services.engine.model import INDUCTOR, Model, load
 from services.engine.simulated import SimulatedModel
 from services.errors import CascadeError
 from services.pod.metrics import PodMetrics
@@ -69,7 +69,7 @@ def _load(settings: PodSettings, role: model_pb2.Role.ValueType) -> Model:
         weights=settings.weights,
         cache_bytes=settings.cache_bytes or None,
         slots=settings.slots or None,
-        backend="inductor" if settings.compile else None,
+        backend=INDUCTOR if settings.compile else None,
     )
     keep_freed_memory()
     model.cache.shares = settings.share_prefixes

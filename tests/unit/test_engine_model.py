@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Pretr
 from services.engine.batch import Part
 from services.engine.fingerprint import tokenizer_fingerprint, weights_fingerprint
 from services.engine.linear import PackedLinear, can_pack
-from services.engine.model import choose_dtype, load
+from services.engine.model import INDUCTOR, choose_dtype, load
 from services.engine.support import check_supported
 from services.engine.weights import pack_linears
 from services.errors import ModelUnsupported
@@ -146,10 +146,14 @@ def test_the_weights_are_fingerprinted_whole(tmp_path: Path) -> None:
     assert weights_fingerprint(folder) != same
 
 
-def test_a_compiled_model_computes_the_same() -> None:
-    """Without the compiler's last stage, which needs one for C++: shapes, padding, graphs."""
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # inductor's own
+@pytest.mark.parametrize("backend", ["aot_eager", INDUCTOR])
+def test_a_compiled_model_computes_the_same(backend: str) -> None:
+    """Once without the compiler's last stage, which needs one for C++."""
+    if backend == INDUCTOR and shutil.which("g++") is None:
+        pytest.skip("inductor needs g++")
     plain = load(TINY / "expert", device="cpu", dtype="float32")
-    compiled = load(TINY / "expert", device="cpu", dtype="float32", backend="aot_eager")
+    compiled = load(TINY / "expert", device="cpu", dtype="float32", backend=backend)
     slots = [(plain.new_slot(), compiled.new_slot()) for _ in range(3)]
     for pair in slots:
         for model, slot in zip((plain, compiled), pair, strict=True):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from services.engine.linear import can_pack
-from services.engine.model import load
+from services.engine.model import INDUCTOR, load
 from services.engine.quantized import FEW_ROWS, GROUP, Quantized, QuantizedLinear, can_quantize
 from services.engine.weights import quantize_with_torchao, weight_bytes
 from services.errors import ModelUnsupported
@@ -75,6 +75,13 @@ def test_a_model_says_what_its_weights_are_kept_in() -> None:
 def test_bfloat16_weights_exclude_float32() -> None:
     with pytest.raises(ModelUnsupported, match="exclude each other"):
         load(TINY / "expert", device="cpu", dtype="float32", weights="bfloat16")
+
+
+def test_quantised_weights_of_a_compiled_model_are_refused_on_the_cpu() -> None:
+    refused: tuple[Quantized, ...] = ("int8", "int4")
+    for weights in refused:
+        with pytest.raises(ModelUnsupported, match=f"weights {weights}: on the CPU not of a comp"):
+            load(TINY / "expert", device="cpu", weights=weights, backend=INDUCTOR)
 
 
 def test_without_torchao_a_device_is_refused() -> None:
