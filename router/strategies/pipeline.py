@@ -176,7 +176,9 @@ class Pipeline:
         while common < min(len(ids), len(predicted)) and ids[common] == predicted[common]:
             common += 1
         self._held = False
-        if common < len(ids):
+        # A rejected token can be replaced by the same: what was drafted behind it is not decided.
+        next_base = self.flights[0].base if self.flights else flight.end
+        if common < len(ids) or self.decided + len(ids) < next_base:
             self._truncate(self.decided + common)
             self.tokens.extend(ids[common:])
             if self._draft is not None and not self._agrees(self._draft):
@@ -201,6 +203,7 @@ class Pipeline:
             EngineFailed: it has been sent so before.
         """
         flight = self.flights[0]
+        assert flight.base == self.decided, "a predicted token is never given as decided"
         if flight.replayed:
             raise EngineFailed("expert: stale, even after a replay of all tokens")
         flight.replayed, flight.ahead = True, False

@@ -155,6 +155,8 @@ def main() -> None:
         "dtype",
         "device",
         "weights",
+        "gather",
+        "draft-ahead",
         "drafter",
         "expert",
     ):

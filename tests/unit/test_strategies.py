@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from itertools import cycle, repeat
 
 import pytest
@@ -89,8 +89,11 @@ class FakeExpert(ExpertSession):
         bonus: bool = False,
         forgets: bool = False,
         delays: Iterator[int] = AT_ONCE,
+        defers: Collection[int] = (),
     ) -> None:
         self.answer, self.bonus, self.forgets, self.delays = answer, bonus, forgets, delays
+        self.defers = defers
+        """Where it rejects whatever was drafted, to emit its own, which may be the same."""
         self.tokens: list[int] = []
         self.blocks: list[int] = []
         self._verdicts: deque[expert_pb2.Verdict] = deque()
@@ -129,7 +132,7 @@ class FakeExpert(ExpertSession):
         for token in block:
             right = self.answer[len(known)]
             known.append(right)
-            if token.id == right:
+            if token.id == right and len(known) - 1 not in self.defers:
                 verdict.accepted += 1
                 verdict.tokens.add(id=right, origin=expert_pb2.ORIGIN_ACCEPTED)
                 if right == END:
@@ -262,6 +265,7 @@ delays = st.lists(st.integers(0, 12), min_size=1, max_size=8).map(cycle)
     block_length=st.integers(1, 7),
     max_tokens=st.integers(1, 30),
     forgets=st.booleans(),
+    defers=st.sets(st.integers(3, 40), max_size=4),
     drafter=delays,
     expert=delays,
 )
@@ -273,6 +277,7 @@ def test_drafting_ahead_changes_no_token(
     block_length: int,
     max_tokens: int,
     forgets: bool,
+    defers: set[int],
     drafter: Iterator[int],
     expert: Iterator[int],
 ) -> None:
@@ -282,7 +287,7 @@ def test_drafting_ahead_changes_no_token(
     made = task(
         law_pb2.MODE_SPECULATIVE,
         FakeDrafter(script, drafter),
-        FakeExpert(answer, bonus=bonus, forgets=forgets, delays=expert),
+        FakeExpert(answer, bonus=bonus, forgets=forgets, delays=expert, defers=defers),
         max_tokens,
         block_length,
         temperature=0.0 if bonus else 1.0,
