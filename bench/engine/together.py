@@ -71,6 +71,7 @@ def _rate(address: str, case: Case, prompts: Sequence[Prompt], max_tokens: int) 
             temperature=0.0,
             max_tokens=max_tokens,
             ignore_end_tokens=True,
+            allow_expert_alone=False,
         )
         try:
             for response in stub.Generate(request):

@@ -18,6 +18,8 @@ def answer(
 ) -> Answer:
     """One greedy answer of one of our systems; everything else is the router's default.
 
+    But speculation goes on where it does not pay: it is what is measured.
+
     Raises:
         ServiceFailed: the call failed.
     """
@@ -27,5 +29,6 @@ def answer(
         temperature=0.0,
         max_tokens=max_tokens,
         block_length=block_length,
+        allow_expert_alone=False,
     )
     return client.answer(request)

@@ -89,7 +89,7 @@ async def draw(address: str, cell: Cell, n: int, first_seed: int) -> Counter[tup
                     prompt=PROMPT,
                     max_tokens=2,
                     block_length=1 + seed % 3,
-                    draft_ahead=seed % 2,
+                    draft_ahead=int(seed % 4 == 0),
                     **fields,
                 )
                 counts[tuple(result.ids)] += 1
