@@ -17,17 +17,18 @@ _CURVE = [0.5 + 0.01 * i for i in range(48)]
 def save_plot(run: Run, folder: Path) -> Path:
     """Writes ``network.png``; gives its path."""
     trips = list(dict.fromkeys(trip for trip, _ in run.alone))
-    figure = Figure(figsize=(3.6 * len(trips) + 1, 4.6), layout="constrained")
+    figure = Figure(figsize=(3.6 * len(trips) + 1, 4.8), layout="constrained")
     figure.suptitle(
-        f"Drafting ahead over a network: drafter {run.times.draft_ms:g} ms a token, expert "
-        f"{run.times.pass_ms:g} ms a pass (simulated), the best fixed block length at each point"
+        "Drafting ahead over a network, the best fixed block length at each point\n"
+        f"simulated: drafter {run.times.draft_ms:g} ms a token, expert {run.times.pass_ms:g} ms a "
+        "pass"
     )
     lengths = sorted({m.point.block_length for m in run.measured})
     panels = figure.subplots(1, len(trips), sharey=True, squeeze=False)[0]
     for axes, trip in zip(panels, trips, strict=True):
         places = [place for place in run.alone if place[0] == trip]
         for ahead, colour in zip(run.aheads, _COLOURS, strict=False):
-            name = f"{ahead} blocks ahead" if ahead else "no overlap"
+            name = f"{ahead} ahead" if ahead else "no overlap"
             axes.plot(
                 _CURVE,
                 [_best(run.times, trip, a, ahead, lengths) for a in _CURVE],

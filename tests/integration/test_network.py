@@ -1,0 +1,82 @@
+"""Simulated models behind a network: the same answers, and a clear end where it fails."""
+
+from collections.abc import Iterator
+
+import grpc
+import pytest
+from cascade.v1 import law_pb2
+
+from bench.network.predicted import Times
+from bench.network.services import Network, network
+from bench.relay import Relay
+from tests.client import Client, connected, make_request
+
+TOKENS = 60
+LAWS = {
+    "greedy": {"mode": law_pb2.MODE_SPECULATIVE},
+    "lossless": {"mode": law_pb2.MODE_SPECULATIVE, "temperature": 1.0},
+    "coupled": {
+        "mode": law_pb2.MODE_SPECULATIVE,
+        "temperature": 1.0,
+        "coupling": law_pb2.COUPLING_GUMBEL,
+    },
+    "token_v3": {"mode": law_pb2.MODE_SPECULATIVE_CASCADE, "temperature": 1.0},
+}
+
+
+@pytest.fixture(scope="module")
+def net() -> Iterator[Network]:
+    with network(Times(0.5, 3.0), agreement=0.8) as net:
+        yield net
+
+
+async def answer(client: Client, seed: int, **fields: object) -> list[int]:
+    result = await client.generate(
+        prompt=[seed, 1, 2], seed=seed, max_tokens=TOKENS, **{"mode": 0, **fields}
+    )
+    return result.ids
+
+
+@pytest.mark.parametrize("name", LAWS)
+async def test_latency_and_drafting_ahead_change_no_token(net: Network, name: str) -> None:
+    async with connected(net.router) as client:
+        net.link.latency_s = net.link.jitter_s = 0.0
+        plain = [await answer(client, seed, draft_ahead=0, **LAWS[name]) for seed in range(3)]
+        net.link.latency_s, net.link.jitter_s = 0.002, 0.004
+        for ahead in (0, 1, 3):
+            late = [await answer(client, s, draft_ahead=ahead, **LAWS[name]) for s in range(3)]
+            assert late == plain, ahead
+
+
+async def test_the_expert_alone_says_the_same_at_temperature_0(net: Network) -> None:
+    async with connected(net.router) as client:
+        net.link.latency_s = net.link.jitter_s = 0.0
+        alone = await answer(client, 5, mode=law_pb2.MODE_EXPERT)
+        assert await answer(client, 5, mode=law_pb2.MODE_SPECULATIVE) == alone
+
+
+async def test_where_it_does_not_pay_the_router_lets_the_expert_go_on_alone(net: Network) -> None:
+    """A round trip of ten passes of the expert; the tokens are the same."""
+    async with connected(net.router) as client:
+        net.link.jitter_s, net.link.latency_s = 0.0, 0.015
+        fields = {"mode": law_pb2.MODE_SPECULATIVE, "prompt": [9, 9], "max_tokens": 200}
+        speculated = await client.generate(**fields)
+        result = await client.generate(**fields, allow_expert_alone=True)
+        assert result.ids == speculated.ids
+        stats = result.finished.statistics
+        assert stats.tokens_by_origin["ORIGIN_EXPERT"] > 100
+        assert "does not pay" in stats.alone_reasons[0]
+        assert not any(token.alone for token in result.tokens), "the law is the same"
+
+
+async def test_a_connection_that_is_reset_ends_the_answer_with_unavailable(net: Network) -> None:
+    """And the next one goes through."""
+    net.link.latency_s = net.link.jitter_s = 0.0
+    with Relay(net.router) as relay:
+        async with connected(relay.address) as client:
+            call = client.stub.Generate(make_request(prompt=[1, 2], max_tokens=3000))
+            await call.read()
+            relay.reset()
+            assert await call.code() == grpc.StatusCode.UNAVAILABLE
+            result = await client.generate(prompt=[1, 2], max_tokens=5)
+            assert len(result.tokens) == 5

@@ -1,0 +1,74 @@
+"""The network bench: what it predicts, and how it tells."""
+
+from pathlib import Path
+
+import pytest
+
+from bench.network.measure import Measured
+from bench.network.plot import save_plot
+from bench.network.predicted import Point, Times, alone, rate, round_ms, tokens_per_round
+from bench.network.report import Run, to_json, to_markdown
+from tests.unit.test_bench_report import MACHINE, row
+
+TIMES = Times(4.0, 30.0)
+
+
+def test_a_round_without_overlap_does_one_thing_after_the_other() -> None:
+    point = Point(acceptance=0.85, round_trip_ms=10.0, block_length=5, ahead=0)
+    assert round_ms(TIMES, point, whole=0.4) == 4 * 5 + 30 + 2 * 10
+    expected = (1 - 0.85**5) / (1 - 0.85)
+    assert tokens_per_round(0.85, 5) == pytest.approx(expected)
+    assert rate(TIMES, point) == pytest.approx(1000 * expected / 70)
+    assert alone(TIMES) == pytest.approx(1000 / 30)
+
+
+@pytest.mark.parametrize(("length", "slower"), [(5, 30.0), (12, 48.0)])
+def test_after_a_full_acceptance_the_slower_of_the_two_counts(length: int, slower: float) -> None:
+    point = Point(acceptance=0.9, round_trip_ms=1.0, block_length=length, ahead=1)
+    assert round_ms(TIMES, point, whole=1.0) == slower + 1
+    assert round_ms(TIMES, point, whole=0.0) == 4 * length + 30 + 2
+    a = 0.9**length
+    mean = a * (slower + 1) + (1 - a) * (4 * length + 32)
+    assert rate(TIMES, point) == pytest.approx(1000 * tokens_per_round(0.9, length) / mean)
+
+
+def test_what_the_issue_is_about_pays_as_predicted() -> None:
+    """One block ahead, over the best fixed block without: gains by acceptance and round trip."""
+
+    def best(a: float, trip: float, ahead: int) -> float:
+        return max(rate(TIMES, Point(a, trip, n, ahead)) for n in range(1, 33))
+
+    assert best(0.85, 10.0, 1) / best(0.85, 10.0, 0) > 1.12
+    assert best(0.85, 1.0, 1) / best(0.85, 1.0, 0) > 1.14
+    assert best(0.95, 1.0, 1) / best(0.95, 1.0, 0) > 1.25
+    assert best(0.6, 40.0, 1) < alone(TIMES)
+
+
+def a_run() -> Run:
+    place = (10.0, 0.85)
+    measured = [
+        Measured(Point(0.85, 10.0, n, ahead), [rate_], [rate_ / 0.95], [0.5 * ahead])
+        for n, ahead, rate_ in ((4, 0, 40.0), (8, 0, 50.0), (4, 1, 60.0), (8, 1, 55.0))
+    ]
+    return Run(
+        machine=MACHINE,
+        times=TIMES,
+        tokens=100,
+        repeats=1,
+        alone={place: 33.0},
+        adaptive={(place, 0): 49.0, (place, 1): 66.0},
+        measured=measured,
+    )
+
+
+def test_the_report_names_the_best_block_and_its_gain() -> None:
+    text = to_markdown(a_run(), "network.png")
+    best = row(text, "10")
+    assert best[:5] == ["0.85", "33.0", "50.0", "8", "0.95"]
+    assert best[5:] == ["60.0", "4", "0.95", "1.20"]
+    assert row(text, "10", 1) == ["0.85", "49.0", "0.98", "1.48", "66.0", "1.10", "2.00"]
+    assert to_json(a_run())["points"][0]["per_s"] == [40.0]
+
+
+def test_the_picture_is_drawn(tmp_path: Path) -> None:
+    assert save_plot(a_run(), tmp_path).read_bytes().startswith(b"\x89PNG")
