@@ -1,6 +1,7 @@
 """Simulated models behind a network: the same answers, and a clear end where it fails."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import grpc
 import pytest
@@ -12,7 +13,7 @@ from bench.relay import Relay
 from tests.client import Client, connected, make_request
 
 TOKENS = 60
-LAWS = {
+LAWS: dict[str, dict[str, Any]] = {
     "greedy": {"mode": law_pb2.MODE_SPECULATIVE},
     "lossless": {"mode": law_pb2.MODE_SPECULATIVE, "temperature": 1.0},
     "coupled": {
@@ -30,7 +31,7 @@ def net() -> Iterator[Network]:
         yield net
 
 
-async def answer(client: Client, seed: int, **fields: object) -> list[int]:
+async def answer(client: Client, seed: int, **fields: Any) -> list[int]:
     result = await client.generate(
         prompt=[seed, 1, 2], seed=seed, max_tokens=TOKENS, **{"mode": 0, **fields}
     )
@@ -59,7 +60,11 @@ async def test_where_it_does_not_pay_the_router_lets_the_expert_go_on_alone(net:
     """A round trip of ten passes of the expert; the tokens are the same."""
     async with connected(net.router) as client:
         net.link.jitter_s, net.link.latency_s = 0.0, 0.015
-        fields = {"mode": law_pb2.MODE_SPECULATIVE, "prompt": [9, 9], "max_tokens": 200}
+        fields: dict[str, Any] = {
+            "mode": law_pb2.MODE_SPECULATIVE,
+            "prompt": [9, 9],
+            "max_tokens": 200,
+        }
         speculated = await client.generate(**fields)
         result = await client.generate(**fields, allow_expert_alone=True)
         assert result.ids == speculated.ids
