@@ -24,6 +24,8 @@ class History:
     """Milliseconds of a token that the expert decodes alone."""
     stretch: int = LEAST_STRETCH
     """Tokens for which the expert goes on alone before speculation is tried again."""
+    reason: str = ""
+    """Why it last went on alone."""
     left: int = 0
     """How many of them are left, whatever session decodes them.  0: speculate."""
 

@@ -54,8 +54,6 @@ class Pace:
         """Tokens to draft in a round."""
         self.ahead = ahead
         """Blocks to draft ahead: none where they would seldom be used."""
-        self.reason = ""
-        """Why, the last time that it should."""
         self._until_choice = _AGAIN
         self._choose()
         if self._on_trial:
@@ -96,7 +94,8 @@ class Pace:
     def _most_stretch(self) -> int:
         """Tokens of a stretch of which a trial costs no more than a small share."""
         trial_ms = _TRIAL_ROUNDS * self.history.times.round_ms(_TRIAL_LENGTH, 0.0)
-        return round(trial_ms / (_TRIAL_SHARE * self.history.alone_ms))
+        worth = round(trial_ms / (_TRIAL_SHARE * self.history.alone_ms))
+        return max(worth, 2 * LEAST_STRETCH)
 
     @property
     def _on_trial(self) -> bool:
@@ -144,7 +143,7 @@ class Pace:
             self.history.acceptance.begin_anew()
         if not self.history.left:
             self.history.left = self.history.stretch
-        self.reason = (
+        self.history.reason = (
             f"speculation does not pay: about {1000 * speed:.3g} tokens/s, by the expert "
             f"alone {1000 * alone:.3g} (acceptance {self.history.acceptance.rates(1)[0]:.2f})"
         )

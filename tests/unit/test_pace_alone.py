@@ -86,7 +86,9 @@ def test_each_trial_that_fails_doubles_the_next_stretch() -> None:
     history, chance = History(), random.Random(3)
     session(history, chance, 0.1, 10.0)
     pace = Pace(history, fixed=None, start=6, bonus=False, ahead=0, may_go_alone=True)
-    assert "does not pay" in pace.reason
+    assert "does not pay" in history.reason
+    other = Pace(history, fixed=None, start=6, bonus=False, ahead=0, may_go_alone=True)
+    assert other.alone == pace.alone, "one stretch for all sessions"
     stretches: list[int] = []
     while len(stretches) < 4:
         stretches.append(pace.alone)
