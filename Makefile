@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.installed
 CODE := services router bench tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos protos-baseline models demo up down test test-laws test-faults check format bench-speed bench-streams bench-network bench-engine bench-near-ties bench-wire bench-acceptance bench-rules peer-vllm clean
+.PHONY: help setup protos protos-baseline models demo up down test test-laws test-faults check format bench-speed bench-streams bench-network bench-capacity bench-engine bench-near-ties bench-wire bench-acceptance bench-rules peer-vllm clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -95,6 +95,9 @@ peer-vllm: .peers/vllm/.installed ## Install vLLM's CPU build, in an environment
 
 bench-network: setup ## Simulated models over a simulated network: bench/results/network.md
 	$(BIN)/python -m bench.network
+
+bench-capacity: setup ## The rounds that one router process on one core carries, and what it adds: bench/results/capacity.md
+	$(BIN)/python -m bench.capacity
 
 bench-engine: models ## The engine: its step beside transformers', many sessions at once: bench/results/engine.md
 	$(BIN)/python -m bench.engine --pair $(PAIR)
