@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.installed
 CODE := services router bench tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos protos-baseline models demo up down test test-laws test-faults check format bench-speed bench-streams bench-network bench-capacity bench-engine bench-near-ties bench-wire bench-acceptance bench-rules peer-vllm clean
+.PHONY: help setup protos protos-baseline models demo up down test test-laws test-faults check format bench-speed bench-streams bench-network bench-capacity bench-engine bench-near-ties bench-wire bench-acceptance bench-rules bench-quality peer-vllm clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -113,6 +113,9 @@ bench-acceptance: models ## What accepting costs beside the expert's pass, law b
 
 bench-rules: models ## Every rule: the acceptance that a distance buys: bench/results/rules.md, docs/images
 	$(BIN)/python -m bench.rules --pair $(PAIR) --pair tiny
+
+bench-quality: models ## HumanEval pass@1 beside speed and expert calls, resumable: bench/results/quality.md, docs/images
+	$(BIN)/python -m bench.quality --pair $(PAIR) --drafter-weights int4
 
 clean: ## Remove the environment and all that was generated; models stay
 	rm -rf $(VENV) protos/python build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

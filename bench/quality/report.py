@@ -1,0 +1,164 @@
+"""The report of a run, as Markdown and as JSON."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from bench.machine import Machine
+from bench.markdown import Cell, bullets, document, table
+from bench.quality.sandbox import Limits
+from bench.quality.summary import Beside, Judged, Summary, beside, summarise
+from bench.quality.systems import EXPERT, LOSSLESS, System
+
+
+@dataclass(frozen=True)
+class Run:
+    """All of a run."""
+
+    machine: Machine
+    pair: str
+    """Its name."""
+    models: tuple[str, str]
+    """Names of drafter and expert."""
+    kept_in: tuple[str, str]
+    """What their weights are kept in."""
+    settings: Mapping[str, Any]
+    """All that shapes an answer, the weights' fingerprints included."""
+    problems: Sequence[str]
+    had: int
+    """Answers that an earlier run had left."""
+    isolation: str
+    """How answers were kept from the network while they were tested."""
+    judged: Mapping[System, Sequence[Judged]]
+    """The answers of each system, in the order of the problems."""
+
+    @cached_property
+    def summaries(self) -> dict[System, Summary]:
+        """Of each system."""
+        return {system: summarise(of) for system, of in self.judged.items()}
+
+    @property
+    def besides(self) -> dict[System, Beside]:
+        """Each other system beside the expert; none where that is left out."""
+        expert = self.judged.get(EXPERT)
+        if expert is None:
+            return {}
+        return {s: beside(of, expert) for s, of in self.judged.items() if s != EXPERT}
+
+
+def to_markdown(run: Run, image: str) -> str:
+    """The report for people; ``image`` is the picture's path from where the report lies."""
+    return document(
+        "# Quality: HumanEval pass@1, speed and expert calls",
+        bullets([*run.machine.lines(), *_set_up(run)]),
+        f"![Pass@1 against speed and expert calls, {run.pair}]({Path(image).as_posix()})",
+        "## Over all",
+        _table(run.summaries),
+        "## Beside the expert's answers",
+        *_besides(run),
+        "## What failed",
+        _failures(run),
+    )
+
+
+def _set_up(run: Run) -> list[str]:
+    drafter, expert = run.models
+    limits = Limits()
+    answers = len(run.judged) * len(run.problems)
+    return [
+        f"Models: drafter {drafter}, expert {expert}, {run.settings['dtype']}; the drafter's "
+        f"weights {run.kept_in[0]}, the expert's {run.kept_in[1]}",
+        f"Prompts: {len(run.problems)} of HumanEval, spread over it (0, 20, ..., 160, 1, 21, ...), "
+        "each as one user message in the expert's chat template, where it has one; greedy, at most "
+        f"{run.settings['max_tokens']} new tokens; {run.had} of {answers} answers come from "
+        "earlier runs, with their times",
+        "pass@1: the share of problems whose first answer passes the tests, with Wilson's interval "
+        "of 95 % confidence. The systems answer the same problems, so that they can differ "
+        "from each other by less than by their intervals: the table beside the expert tells how",
+        "tokens/s: all tokens by all time, prompts included, one stream over loopback. Systems "
+        "take turns at each problem, and speculation goes on where it does not pay",
+        "Expert calls: passes of the expert's model; one verifies a block, or decodes a token. The "
+        "prompt's pass counts as one",
+        f"Tests: each in a fresh Python process, at most {limits.cpu_s} s of processor time, "
+        f"{limits.wall_s:g} s in all, {limits.memory_bytes / 2**30:g} GiB; kept from the network "
+        f"by {run.isolation}",
+    ]
+
+
+def _table(summaries: Mapping[System, Summary]) -> str:
+    header = ["system", "passed", "pass@1", "95 % interval", "tokens/s"]
+    header += ["expert calls a token", "tokens", "cut by length"]
+    rows: list[list[Cell]] = [
+        [
+            system.name,
+            f"{s.passed} of {s.problems}",
+            f"{s.pass_at_1:.3f}",
+            f"{s.interval.low:.3f} to {s.interval.high:.3f}",
+            f"{s.tokens_per_s:.2f}",
+            f"{s.calls_per_token:.3f}",
+            s.tokens,
+            s.cut,
+        ]
+        for system, s in summaries.items()
+    ]
+    return table(header, rows)
+
+
+def _besides(run: Run) -> list[str]:
+    found = run.besides
+    if not found:
+        return ["Without the expert or without another system there is nothing to compare."]
+    rows: list[list[Cell]] = [
+        [system.name, f"{b.identical} of {len(run.problems)}", b.only_expert, b.only_system]
+        for system, b in found.items()
+    ]
+    header = ["system", "identical answers", "only the expert passes", "only the system passes"]
+    parts = [table(header, rows)]
+    if lossless := found.get(LOSSLESS):
+        parts.append(
+            f"Lossless: {lossless.identical} of {len(run.problems)} answers are the expert's token "
+            f"for token; {lossless.only_expert} pass in the expert's alone and "
+            f"{lossless.only_system} in the lossless one's alone. On paper all are equal; what "
+            "differs is rounding between nearly tied tokens (`make bench-near-ties`)."
+        )
+    return parts
+
+
+def _failures(run: Run) -> str:
+    """A row for each problem that some system failed: why, or that it passed."""
+    rows: list[list[Cell]] = []
+    for number, name in enumerate(run.problems):
+        verdicts = [of[number].verdict for of in run.judged.values()]
+        if not all(verdict.passed for verdict in verdicts):
+            rows.append([name, *("passed" if v.passed else _cell(v.reason) for v in verdicts)])
+    if not rows:
+        return "Nothing."
+    return table(["problem", *(system.name for system in run.judged)], rows)
+
+
+def _cell(reason: str, length: int = 40) -> str:
+    """A reason as a table has room for it."""
+    short = reason if len(reason) <= length else reason[: length - 3] + "..."
+    return short.replace("|", "\\|").replace("<", "&lt;")
+
+
+def to_json(run: Run) -> dict[str, Any]:
+    """The report for programs.  The texts lie where the answers are kept."""
+    return {
+        "machine": run.machine.to_json(),
+        "pair": run.pair,
+        "models": dict(zip(("drafter", "expert"), run.models, strict=True)),
+        "settings": dict(run.settings),
+        "problems": list(run.problems),
+        "answers_of_earlier_runs": run.had,
+        "isolation": run.isolation,
+        "limits": asdict(Limits()),
+        "summaries": {system.name: asdict(s) for system, s in run.summaries.items()},
+        "beside_expert": {system.name: asdict(b) for system, b in run.besides.items()},
+        "verdicts": {
+            system.name: {judged.problem: asdict(judged.verdict) for judged in of}
+            for system, of in run.judged.items()
+        },
+    }
