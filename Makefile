@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.installed
 CODE := services router bench tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos protos-baseline models demo up down test test-laws test-faults check format bench-speed bench-streams bench-network bench-capacity bench-engine bench-near-ties bench-wire bench-acceptance bench-rules bench-quality peer-vllm clean
+.PHONY: help setup protos protos-baseline models demo up down test test-laws test-faults check format bench-speed bench-streams bench-network bench-capacity bench-engine bench-near-ties bench-wire bench-acceptance bench-rules bench-quality bench-cost peer-vllm clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -115,7 +115,10 @@ bench-rules: models ## Every rule: the acceptance that a distance buys: bench/re
 	$(BIN)/python -m bench.rules --pair $(PAIR) --pair tiny
 
 bench-quality: models ## HumanEval pass@1 beside speed and expert calls, resumable: bench/results/quality.md, docs/images
-	$(BIN)/python -m bench.quality --pair $(PAIR) --drafter-weights int4
+	$(BIN)/python -m bench.quality --pair $(PAIR) --drafter-weights int4 --limit 40
+
+bench-cost: setup ## Device time, cost and pods of every mode, from the reports that are there: bench/results/cost.md
+	$(BIN)/python -m bench.cost
 
 clean: ## Remove the environment and all that was generated; models stay
 	rm -rf $(VENV) protos/python build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

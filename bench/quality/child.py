@@ -47,7 +47,7 @@ def run(
     except BaseException as error:
         told = type(error).__name__
         with contextlib.suppress(Exception):
-            told = f"{told}: {error}"
+            told = f"{told}: {error}" if str(error) else told
         write(verdict, told[:_TOLD].encode(errors="replace"))
     else:
         write(verdict, marker.encode())

@@ -6,6 +6,7 @@ bare text, or with a function's body alone, as a continuation of the prompt.
 
 import re
 import textwrap
+import warnings
 from itertools import takewhile
 
 from bench.quality.problems import Problem
@@ -27,7 +28,7 @@ def parts(problem: Problem, text: str) -> tuple[str, ...]:
         if _defines(block, problem.entry_point):
             return problem.prompt, textwrap.dedent(block)
     body = blocks[0] if blocks else _continued(text)
-    return (problem.prompt + _indented(body),)
+    return (_completed(problem.prompt, body),)
 
 
 def _blocks(text: str) -> list[str]:
@@ -51,11 +52,22 @@ def _continued(text: str) -> str:
     return "\n".join(takewhile(lambda line: not line.strip() or line[0].isspace(), lines))
 
 
-def _indented(body: str) -> str:
-    """One level deep.  The first line alone may lack its indent: a model takes it as given."""
-    lines = [line for line in body.splitlines() if line.strip()]
-    if len(lines) > 1 and not lines[0][0].isspace():
-        rest = min(len(line) - len(line.lstrip()) for line in lines[1:])
-        if rest >= len(_INDENT) and not lines[0].rstrip().endswith(":"):
-            return _INDENT + body.lstrip("\n") + "\n"
-    return textwrap.indent(textwrap.dedent(body), _INDENT) + "\n"
+def _completed(prompt: str, body: str) -> str:
+    """The prompt with the body one level deep.
+
+    The first line alone may lack its indent, where a model takes that as given; what then compiles
+    tells.
+    """
+    whole = prompt + textwrap.indent(textwrap.dedent(body), _INDENT) + "\n"
+    first = prompt + _INDENT + body.lstrip() + "\n"
+    return first if _compiles(first) and not _compiles(whole) else whole
+
+
+def _compiles(code: str) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what a model writes
+        try:
+            compile(code, "<answer>", "exec")
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return False
+    return True

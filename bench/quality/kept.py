@@ -1,5 +1,6 @@
 """Answers that outlive a run: one line of JSON each, so that a run can be interrupted."""
 
+import fcntl
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -79,10 +80,15 @@ def keeping(folder: Path, settings: Mapping[str, Any]) -> Iterator[Kept]:
     """The answers in ``answers.jsonl`` of a folder, which is made where it lacks.
 
     Raises:
-        BadOption: a line there is not an answer; but the last may be a beginning.
+        BadOption: a line there is not an answer; but the last may be a beginning.  Or another run
+            keeps its answers there now.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / NAME).open("a+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BadOption(f"--keep: another run uses {folder / NAME}") from error
         yield Kept(settings, file)
 
 

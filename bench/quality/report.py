@@ -1,5 +1,6 @@
 """The report of a run, as Markdown and as JSON."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -80,7 +81,7 @@ def _set_up(run: Run) -> list[str]:
         "tokens/s: all tokens by all time, prompts included, one stream over loopback. Systems "
         "take turns at each problem, and speculation goes on where it does not pay",
         "Expert calls: passes of the expert's model; one verifies a block, or decodes a token. The "
-        "prompt's pass counts as one",
+        "prompt goes with the first",
         f"Tests: each in a fresh Python process, at most {limits.cpu_s} s of processor time, "
         f"{limits.wall_s:g} s in all, {limits.memory_bytes / 2**30:g} GiB; kept from the network "
         f"by {run.isolation}",
@@ -127,21 +128,28 @@ def _besides(run: Run) -> list[str]:
 
 
 def _failures(run: Run) -> str:
-    """A row for each problem that some system failed: why, or that it passed."""
+    """A row for each system that failed a problem: of what kind, and which."""
     rows: list[list[Cell]] = []
-    for number, name in enumerate(run.problems):
-        verdicts = [of[number].verdict for of in run.judged.values()]
-        if not all(verdict.passed for verdict in verdicts):
-            rows.append([name, *("passed" if v.passed else _cell(v.reason) for v in verdicts)])
+    for system, of in run.judged.items():
+        failed = [judged for judged in of if not judged.verdict.passed]
+        if failed:
+            kinds = Counter(_kind(judged.verdict.reason) for judged in failed)
+            rows.append(
+                [
+                    system.name,
+                    ", ".join(f"{kind} {count}" for kind, count in kinds.most_common()),
+                    ", ".join(judged.problem.rpartition("/")[2] for judged in failed),
+                ]
+            )
     if not rows:
         return "Nothing."
-    return table(["problem", *(system.name for system in run.judged)], rows)
+    return table(["system", "how often, and how", "problems of HumanEval"], rows)
 
 
-def _cell(reason: str, length: int = 40) -> str:
-    """A reason as a table has room for it."""
-    short = reason if len(reason) <= length else reason[: length - 3] + "..."
-    return short.replace("|", "\\|").replace("<", "&lt;")
+def _kind(reason: str) -> str:
+    """The name of the exception, or all of a reason that is none: nothing that an answer wrote."""
+    name = reason.partition(":")[0]
+    return name if name.isidentifier() else reason.partition(",")[0]
 
 
 def to_json(run: Run) -> dict[str, Any]:

@@ -1,0 +1,45 @@
+"""What the report takes for granted, each in a sentence of its own."""
+
+_ALWAYS = [
+    "Devices of one role are alike, a request may go to any of them, and work is spread evenly; "
+    "waiting is not modelled, the utilisation stands for it",
+    "A pod is one device, and busy time grows with the tokens: an answer twice as long takes twice "
+    "the time, though attention over a longer context takes more",
+    "The gain of several sessions divides the time of both roles alike, and holds at every load: a "
+    "small load, or one spread over many pods, may not have so many sessions at once",
+    "Cost is busy time by the price of a device hour; a pod's idle time is in *cost an hour* "
+    "alone. Routers, network, storage and spare pods are in neither",
+]
+
+_MEASURED = [
+    "A device is the whole machine that was measured: with one session at a time drafter and "
+    "expert take turns, each with all cores, so the seconds of each are those of a machine of "
+    "its own",
+    "The gain was measured with drafter, expert and router on the same cores; as the two take "
+    "turns, it is one of their summed device time. How it is split between them is not known",
+    "The gain of `engine.json` is of decoding alone, but it divides the passes over the prompts, "
+    "too, which gain less: costs with it are too low. That of `streams.json` (`--gains streams`) "
+    "has the prompts in it, is of another number of sessions, and is there for the cascade",
+    "Seconds of the expert alone and of the speculative modes include the passes over the prompts "
+    "that were measured, so an answer of any length is charged the same share of prompt: too much "
+    "for answers longer than the measured ones beside prompts of the same length",
+    "The drafter alone is its step of one token, median, behind 128 tokens, without any prompt: "
+    "below what it would take, and not of the same kind as the other rows",
+    "Greedy decoding of few prompts of one kind, and the block lengths that the router chose on "
+    "this machine: rounds and acceptance differ with the task",
+]
+
+_GIVEN = [
+    "Times given with `--times` are of one step of one session; the passes over the prompts are "
+    "left out in every mode",
+    "Tokens drafted and delivered in a round are those of `speed.json` unless given: acceptance is "
+    "one of the models and the task, but the router chooses block lengths by the step times, and "
+    "would choose others",
+    "A mode whose gain is not given has a gain of 1; the gains measured on another machine are "
+    "not used",
+]
+
+
+def assumed(*, given: bool) -> list[str]:
+    """The assumptions of a report; ``given``: whether its step times came with ``--times``."""
+    return [*(_GIVEN if given else _MEASURED), *_ALWAYS]
