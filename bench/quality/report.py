@@ -121,8 +121,8 @@ def _besides(run: Run) -> list[str]:
         parts.append(
             f"Lossless: {lossless.identical} of {len(run.problems)} answers are the expert's token "
             f"for token; {lossless.only_expert} pass in the expert's alone and "
-            f"{lossless.only_system} in the lossless one's alone. On paper all are equal; what "
-            "differs is rounding between nearly tied tokens (`make bench-near-ties`)."
+            f"{lossless.only_system} in the lossless one's alone. On paper all are equal; only "
+            "rounding between nearly tied tokens may part them (`make bench-near-ties`)."
         )
     return parts
 
