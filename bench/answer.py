@@ -1,9 +1,11 @@
 """One measured answer, whatever system gave it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from cascade.v1 import router_pb2
+from google.protobuf.json_format import MessageToDict, ParseDict
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,39 @@ class Answer:
         """The tokens with the end token, if any."""
         end = () if self.end_token_id is None else (self.end_token_id,)
         return self.token_ids + end
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, for a file."""
+        statistics = self.statistics
+        return {
+            "token_ids": list(self.token_ids),
+            "end_token_id": self.end_token_id,
+            "first_s": self.first_s,
+            "total_s": self.total_s,
+            "groups": self.groups,
+            "statistics": statistics
+            and MessageToDict(statistics, preserving_proto_field_name=True),
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Answer":
+        """What ``to_json`` gave; other entries beside it count for nothing.
+
+        Raises:
+            KeyError, TypeError, ParseError: it is not.
+        """
+        statistics = values["statistics"]
+        return cls(
+            token_ids=tuple(values["token_ids"]),
+            end_token_id=values["end_token_id"],
+            first_s=values["first_s"],
+            total_s=values["total_s"],
+            groups=values["groups"],
+            # A field that a later contract has dropped is no reason to ask again.
+            statistics=None
+            if statistics is None
+            else ParseDict(dict(statistics), router_pb2.Statistics(), ignore_unknown_fields=True),
+        )
 
 
 def first_difference(one: Sequence[int], other: Sequence[int]) -> int | None:

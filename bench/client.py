@@ -2,6 +2,7 @@
 
 import time
 from types import TracebackType
+from typing import cast
 
 import grpc
 from cascade.v1 import law_pb2, router_pb2, router_pb2_grpc
@@ -54,7 +55,7 @@ class Client:
                     case _:
                         finished = response.finished
         except grpc.RpcError as error:
-            call: grpc.Call = error  # type: ignore[assignment]  # raised errors are calls, too
+            call = cast(grpc.Call, error)  # raised errors are calls, too
             raise ServiceFailed(f"Generate: {call.code().name}: {call.details()}") from error
         total_s = time.perf_counter() - start
         ended = finished.HasField("end_token_id")

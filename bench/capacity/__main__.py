@@ -42,7 +42,7 @@ def capacity(
                     bar.say(f"{number} sessions")
                     into.append(asyncio.run(load(services, number, seconds)))
                     bar.advance()
-            own_core = services.router_core is not None
+            own_core = services.own_core
     run = Run(watch.machine(), agreement, seconds, own_core, loads, alone)
     path = results.write(out, "capacity", to_markdown(run), to_json(run))
     print(path.read_text())

@@ -22,8 +22,8 @@ class Placed:
     """The router's, host:port."""
     router: psutil.Process
     pods: Sequence[psutil.Process]
-    router_core: int | None
-    """None: this machine has but one, and all share it."""
+    own_core: bool
+    """Whether the router has one; this machine may have no second."""
 
 
 @contextmanager
@@ -39,8 +39,8 @@ def placed(agreement: float) -> Iterator[Placed]:
     own, others = cores[0], cores[1:]
     with ExitStack() as stack:
         if others:
-            os.sched_setaffinity(0, others)  # children inherit it
-            stack.callback(os.sched_setaffinity, 0, cores)
+            _pin(os.getpid(), others)  # children inherit it
+            stack.callback(_pin, os.getpid(), cores)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         flags = ["--simulate.agreement", str(agreement), "--threads", "1"]
         pods = {
@@ -51,16 +51,16 @@ def placed(agreement: float) -> Iterator[Placed]:
         router = stack.enter_context(service(folder, "router", "router", peers))
         address = router.address(_START_S)
         if others:
-            _pin(router.pid, own)
+            _pin(router.pid, [own])
         yield Placed(
             address,
             psutil.Process(router.pid),
             [psutil.Process(pod.pid) for pod in pods.values()],
-            own if others else None,
+            bool(others),
         )
 
 
-def _pin(pid: int, core: int) -> None:
+def _pin(pid: int, cores: Sequence[int]) -> None:
     """All threads of a process: the mask of its first thread is not that of the others."""
     for thread in psutil.Process(pid).threads():
-        os.sched_setaffinity(thread.id, {core})
+        os.sched_setaffinity(thread.id, cores)

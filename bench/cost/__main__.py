@@ -16,6 +16,7 @@ from bench.cost.report import Run, to_json, to_markdown
 from bench.errors import BadOption
 from bench.machine import Watch
 
+IMAGES = Path("docs/images")
 LOADS = (1.0, 10.0, 100.0, 1_000.0, 10_000.0)
 
 
@@ -42,7 +43,7 @@ def cost(
         Path, typer.Option("--results", help="Folder of the reports to read")
     ] = options.RESULTS,
     out: options.Out = options.RESULTS,
-    images: Annotated[Path, typer.Option(help="Folder of the picture")] = options.RESULTS,
+    images: Annotated[Path, typer.Option(help="Folder of the picture")] = IMAGES,
 ) -> None:
     """Work out device time, cost and pods of every mode from what other benches measured."""
     watch = Watch("bench.cost")

@@ -30,7 +30,7 @@ def run(
     Where it does not, the exception is written.  Nothing that the parts print comes there.
     """
     _limit(limits)
-    verdict = os.dup(1)
+    judgement = os.dup(1)
     null = os.open(os.devnull, os.O_RDWR)
     for number in range(3):
         os.dup2(null, number)
@@ -48,9 +48,9 @@ def run(
         told = type(error).__name__
         with contextlib.suppress(Exception):
             told = f"{told}: {error}" if str(error) else told
-        write(verdict, told[:_TOLD].encode(errors="replace"))
+        write(judgement, told[:_TOLD].encode(errors="replace"))
     else:
-        write(verdict, marker.encode())
+        write(judgement, marker.encode())
     leave(0)
 
 

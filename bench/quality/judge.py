@@ -6,7 +6,7 @@ from bench.progress import Bar
 from bench.quality.extract import parts
 from bench.quality.kept import Kept
 from bench.quality.problems import Problem
-from bench.quality.sandbox import Verdict, run
+from bench.quality.sandbox import Judgement, run
 from bench.quality.summary import Judged
 from bench.quality.systems import System
 
@@ -18,7 +18,7 @@ def judge(
 
     The same program of several systems is run once.
     """
-    verdicts: dict[tuple[str, ...], Verdict] = {}
+    judgements: dict[tuple[str, ...], Judgement] = {}
     found: dict[System, list[Judged]] = {system: [] for system in systems}
     for problem in problems:
         for system in systems:
@@ -27,8 +27,8 @@ def judge(
                 raise KeyError(f"{system.name}, {problem.name}: not answered")
             program = parts(problem, of.text)
             key = (problem.name, *program)
-            if key not in verdicts:
-                verdicts[key] = run(program, problem.test, problem.entry_point)
-            found[system].append(Judged(problem.name, of.answer, of.text, verdicts[key]))
+            if key not in judgements:
+                judgements[key] = run(program, problem.test, problem.entry_point)
+            found[system].append(Judged(problem.name, of.answer, of.text, judgements[key]))
             bar.advance()
     return found

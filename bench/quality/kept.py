@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from cascade.v1 import router_pb2
-from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
+from google.protobuf.json_format import ParseError
 
 from bench.answer import Answer
 from bench.errors import BadOption
@@ -50,7 +49,7 @@ class Kept:
             "problem": problem,
             "settings": json.loads(self._settings),
             "text": kept.text,
-            **_to_json(kept.answer),
+            **kept.answer.to_json(),
         }
         self._file.write(json.dumps(record).encode() + b"\n")
         self._file.flush()
@@ -67,7 +66,7 @@ class Kept:
             try:
                 record = json.loads(line)
                 if _canonical(record["settings"]) == self._settings:
-                    kept = KeptAnswer(_from_json(record), record["text"])
+                    kept = KeptAnswer(Answer.from_json(record), record["text"])
                     self._found[record["system"], record["problem"]] = kept
             except (ValueError, KeyError, TypeError, ParseError) as error:
                 raise BadOption(f"--keep: line {number} of {NAME} there is no answer") from error
@@ -94,32 +93,3 @@ def keeping(folder: Path, settings: Mapping[str, Any]) -> Iterator[Kept]:
 
 def _canonical(settings: Mapping[str, Any]) -> str:
     return json.dumps(settings, sort_keys=True)
-
-
-def _to_json(answer: Answer) -> dict[str, Any]:
-    statistics = answer.statistics
-    return {
-        "token_ids": list(answer.token_ids),
-        "end_token_id": answer.end_token_id,
-        "first_s": answer.first_s,
-        "total_s": answer.total_s,
-        "groups": answer.groups,
-        "statistics": statistics and MessageToDict(statistics, preserving_proto_field_name=True),
-    }
-
-
-def _from_json(record: Mapping[str, Any]) -> Answer:
-    statistics = record["statistics"]
-    return Answer(
-        token_ids=tuple(record["token_ids"]),
-        end_token_id=record["end_token_id"],
-        first_s=record["first_s"],
-        total_s=record["total_s"],
-        groups=record["groups"],
-        statistics=None if statistics is None else _statistics(statistics),
-    )
-
-
-def _statistics(values: Mapping[str, Any]) -> router_pb2.Statistics:
-    # A field that a later contract has dropped is no reason to ask again.
-    return ParseDict(dict(values), router_pb2.Statistics(), ignore_unknown_fields=True)

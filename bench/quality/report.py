@@ -131,9 +131,9 @@ def _failures(run: Run) -> str:
     """A row for each system that failed a problem: of what kind, and which."""
     rows: list[list[Cell]] = []
     for system, of in run.judged.items():
-        failed = [judged for judged in of if not judged.verdict.passed]
+        failed = [judged for judged in of if not judged.judgement.passed]
         if failed:
-            kinds = Counter(_kind(judged.verdict.reason) for judged in failed)
+            kinds = Counter(_kind(judged.judgement.reason) for judged in failed)
             rows.append(
                 [
                     system.name,
@@ -165,8 +165,8 @@ def to_json(run: Run) -> dict[str, Any]:
         "limits": asdict(Limits()),
         "summaries": {system.name: asdict(s) for system, s in run.summaries.items()},
         "beside_expert": {system.name: asdict(b) for system, b in run.besides.items()},
-        "verdicts": {
-            system.name: {judged.problem: asdict(judged.verdict) for judged in of}
+        "judgements": {
+            system.name: {judged.problem: asdict(judged.judgement) for judged in of}
             for system, of in run.judged.items()
         },
     }

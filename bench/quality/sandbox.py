@@ -56,7 +56,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Judgement:
     """What came of a run."""
 
     passed: bool
@@ -89,7 +89,9 @@ def isolation() -> str:
     return f"namespaces of its own (`unshare`) and {hook}" if namespaces() else hook
 
 
-def run(parts: Sequence[str], test: str, entry_point: str, limits: Limits | None = None) -> Verdict:
+def run(
+    parts: Sequence[str], test: str, entry_point: str, limits: Limits | None = None
+) -> Judgement:
     """Runs the parts and the test, then ``check(entry_point)``.
 
     Args:
@@ -122,12 +124,12 @@ def run(parts: Sequence[str], test: str, entry_point: str, limits: Limits | None
         told.seek(0)
         text = told.read().decode(errors="replace")
     if not in_time:
-        return Verdict(False, f"not done after {limits.wall_s:g} s")
+        return Judgement(False, f"not done after {limits.wall_s:g} s")
     if text == marker:
-        return Verdict(True, "")
+        return Judgement(True, "")
     # An exception's text may have lines; the report has one for it.
     reason = " ".join(text.split()) or f"ended before the check did, status {process.returncode}"
-    return Verdict(False, reason)
+    return Judgement(False, reason)
 
 
 def _kill_group(process: "subprocess.Popen[bytes]") -> None:

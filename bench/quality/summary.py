@@ -7,7 +7,7 @@ from cascade.v1 import expert_pb2
 
 from bench.answer import Answer, first_difference
 from bench.quality.interval import Interval, wilson
-from bench.quality.sandbox import Verdict
+from bench.quality.sandbox import Judgement
 from bench.speed.summary import rate
 
 _ALONE = expert_pb2.Origin.Name(expert_pb2.ORIGIN_EXPERT)
@@ -20,7 +20,7 @@ class Judged:
     problem: str
     answer: Answer
     text: str
-    verdict: Verdict
+    judgement: Judgement
 
     @property
     def cut(self) -> bool:
@@ -62,7 +62,7 @@ class Beside:
 def summarise(of: Sequence[Judged]) -> Summary:
     """The figures of a system; at least one answer."""
     answers = [judged.answer for judged in of]
-    passed = sum(judged.verdict.passed for judged in of)
+    passed = sum(judged.judgement.passed for judged in of)
     tokens = sum(len(answer.emitted) for answer in answers)
     return Summary(
         passed=passed,
@@ -97,9 +97,9 @@ def beside(system: Sequence[Judged], expert: Sequence[Judged]) -> Beside:
             for mine, theirs in pairs
         ),
         only_expert=sum(
-            theirs.verdict.passed and not mine.verdict.passed for mine, theirs in pairs
+            theirs.judgement.passed and not mine.judgement.passed for mine, theirs in pairs
         ),
         only_system=sum(
-            mine.verdict.passed and not theirs.verdict.passed for mine, theirs in pairs
+            mine.judgement.passed and not theirs.judgement.passed for mine, theirs in pairs
         ),
     )

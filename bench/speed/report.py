@@ -94,21 +94,9 @@ def to_json(run: Run) -> dict[str, Any]:
         "summaries": {system: asdict(summary) for system, summary in run.summaries.items()},
         "prompts": {prompt.name: list(prompt.token_ids) for prompt in run.prompts},
         "answers": {
-            system: {name: [_answer(a) for a in repeats] for name, repeats in answers.items()}
+            system: {name: [a.to_json() for a in repeats] for name, repeats in answers.items()}
             for system, answers in run.answers.items()
         },
-    }
-
-
-def _answer(answer: Answer) -> dict[str, Any]:
-    statistics = answer.statistics
-    return {
-        "token_ids": list(answer.token_ids),
-        "end_token_id": answer.end_token_id,
-        "first_s": answer.first_s,
-        "total_s": answer.total_s,
-        "groups": answer.groups,
-        "statistics": statistics and MessageToDict(statistics, preserving_proto_field_name=True),
     }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import grpc
 from cascade.v1 import (
@@ -126,7 +126,7 @@ class Services:
         try:
             return call()
         except grpc.RpcError as error:
-            failed: grpc.Call = error  # type: ignore[assignment]  # raised errors are calls, too
+            failed = cast(grpc.Call, error)  # raised errors are calls, too
             code, details = failed.code(), " ".join((failed.details() or "no details").split())
             if code == grpc.StatusCode.UNAVAILABLE:
                 text = f"can't reach the {role} at {self._address(role)} ({details})"

@@ -18,7 +18,7 @@ from bench.quality.kept import NAME, Kept, KeptAnswer, keeping
 from bench.quality.plot import save_plot
 from bench.quality.problems import read_problems
 from bench.quality.report import Run, to_json, to_markdown
-from bench.quality.sandbox import Verdict
+from bench.quality.sandbox import Judgement
 from bench.quality.summary import Beside, Judged, beside, expert_calls, summarise
 from bench.quality.systems import ALL, DEFAULT, EXPERT, LOSSLESS, System, parse_systems
 from tests.unit.bench_samples import an_answer, statistics
@@ -159,7 +159,7 @@ def test_what_is_kept_needs_no_service(tmp_path: Path) -> None:
         assert ask([EXPERT, LOSSLESS], pair, problems, kept, bar, 8) == 4
         judged = judge([EXPERT, LOSSLESS], problems, kept, bar)
     assert [j.problem for j in judged[EXPERT]] == [problem.name for problem in problems]
-    assert not any(j.verdict.passed for of in judged.values() for j in of)
+    assert not any(j.judgement.passed for of in judged.values() for j in of)
 
 
 def alone(tokens: int) -> Statistics:
@@ -183,7 +183,7 @@ def test_expert_calls(counted: Statistics | None, calls: int) -> None:
 
 def judged(passed: bool, answer: Answer | None = None, problem: str = "HumanEval/0") -> Judged:
     reason = "" if passed else "AssertionError: not three"
-    return Judged(problem, answer or an_answer(), "text", Verdict(passed, reason))
+    return Judged(problem, answer or an_answer(), "text", Judgement(passed, reason))
 
 
 def test_the_figures() -> None:
@@ -232,7 +232,7 @@ def test_the_report(tmp_path: Path) -> None:
     assert "| lossless | AssertionError 1 | 0 |" in text
     values = json.loads(json.dumps(to_json(run), allow_nan=False))
     assert values["beside_expert"]["lossless"]["only_expert"] == 1
-    assert values["verdicts"]["token_v3:0.5"]["HumanEval/0"]["passed"]
+    assert values["judgements"]["token_v3:0.5"]["HumanEval/0"]["passed"]
 
 
 def test_the_report_of_one_system_alone(tmp_path: Path) -> None:

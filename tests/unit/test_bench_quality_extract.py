@@ -64,5 +64,5 @@ def test_humanevals_own_solutions_pass(fenced: bool) -> None:
     for problem in read_problems()[::8]:
         body = solutions[problem.name]["canonical_solution"]
         text = f"```python\n{problem.prompt}{body}```" if fenced else body
-        verdict = run(parts(problem, text), problem.test, problem.entry_point)
-        assert verdict.passed, (problem.name, verdict.reason)
+        judgement = run(parts(problem, text), problem.test, problem.entry_point)
+        assert judgement.passed, (problem.name, judgement.reason)

@@ -1,0 +1,46 @@
+"""The capacity bench on real processes: who runs on which core, and rounds that are counted."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from bench.capacity.measure import added, load
+from bench.capacity.services import Placed, placed
+
+CORES = os.sched_getaffinity(0)
+
+
+@pytest.fixture(scope="module")
+def services() -> Iterator[Placed]:
+    with placed(agreement=1.0) as found:
+        yield found
+    assert os.sched_getaffinity(0) == CORES
+
+
+def test_the_router_has_a_core_that_nobody_else_has(services: Placed) -> None:
+    if len(CORES) == 1:
+        assert not services.own_core
+        return
+    own = _cores(services.router)
+    assert services.own_core
+    assert len(own) == 1
+    for process in (*services.pods, psutil.Process()):
+        assert not own & _cores(process)
+
+
+def test_rounds_counted_and_rounds_timed_agree(services: Placed) -> None:
+    """One session: as many rounds a second as the time of one makes, but for the openings."""
+    found = asyncio.run(load(services, sessions=1, seconds=3.0))
+    alone = asyncio.run(added(services, answers=3))
+    assert 0.4 < found.rounds_per_s * alone.round_ms / 1000 < 2.5
+    assert 0 < alone.pods_ms < alone.round_ms
+    busy = found.router_cpu_ms * found.rounds_per_s / 1000
+    assert 0 < found.router_busy == pytest.approx(busy)
+
+
+def _cores(process: psutil.Process) -> set[int]:
+    """Of all its threads."""
+    return {core for thread in process.threads() for core in os.sched_getaffinity(thread.id)}

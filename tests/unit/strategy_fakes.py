@@ -1,0 +1,211 @@
+"""Fakes of the two sessions, and a task that a strategy carries out on them."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from itertools import repeat
+
+from cascade.v1 import drafter_pb2, expert_pb2, law_pb2
+
+from router.answer import Answer
+from router.pace import History
+from router.recorder import Recorder
+from router.request import Request
+from router.sessions import DrafterSession, ExpertSession
+from router.strategies import STRATEGIES, Task
+from router.text import AnswerText
+from services.tokens import TokenSequence
+from tests.unit.text_samples import byte_level
+
+END = 99
+TOKENIZER = byte_level()
+AT_ONCE = repeat(0)
+
+
+class FakeDrafter(DrafterSession):
+    """Drafts the tokens of a script, by position; each piece comes after a delay."""
+
+    def __init__(self, script: list[int], delays: Iterator[int] = AT_ONCE) -> None:
+        self.script, self.delays = script, delays
+        self.tokens: list[int] = []
+        self.asked: list[tuple[int, int]] = []
+        self._step = 0
+        self._pieces: deque[drafter_pb2.DraftedBlock] = deque()
+        self._there = asyncio.Event()
+
+    async def start_draft(
+        self,
+        position: int,
+        append: Sequence[int],
+        max_tokens: int,
+        *,
+        piece_length: int = 0,
+        early_stop: float = 0.0,
+    ) -> int:
+        assert position <= len(self.tokens)
+        self.tokens = self.tokens[:position] + list(append)
+        self.asked.append((len(self.tokens), max_tokens))
+        block = self.script[len(self.tokens) : len(self.tokens) + max_tokens]
+        if END in block:
+            block = block[: block.index(END) + 1]
+        self.tokens += block
+        self._step += 1
+        size = piece_length or len(block)
+        self._pieces = deque(
+            drafter_pb2.DraftedBlock(
+                step_id=self._step,
+                tokens=[law_pb2.DraftedToken(id=t) for t in block[i : i + size]],
+                last=i + size >= len(block),
+            )
+            for i in range(0, len(block), size)
+        )
+        self._there.set()
+        return self._step
+
+    async def piece(self) -> drafter_pb2.DraftedBlock:
+        for _ in range(next(self.delays)):
+            await asyncio.sleep(0)
+        await self._there.wait()
+        piece = self._pieces.popleft()
+        if not self._pieces:
+            self._there.clear()
+        return piece
+
+    def close(self) -> None:
+        """A fake holds no slot."""
+
+
+class FakeExpert(ExpertSession):
+    """Knows the answer; accepts what agrees with it; a bonus where it is told so."""
+
+    def __init__(
+        self,
+        answer: list[int],
+        *,
+        bonus: bool = False,
+        forgets: bool = False,
+        delays: Iterator[int] = AT_ONCE,
+        defers: Collection[int] = (),
+    ) -> None:
+        self.answer, self.bonus, self.forgets, self.delays = answer, bonus, forgets, delays
+        self.defers = defers
+        """Where it rejects whatever was drafted, to emit its own, which may be the same."""
+        self.tokens: list[int] = []
+        self.blocks: list[int] = []
+        self._verdicts: deque[expert_pb2.Verdict] = deque()
+
+    async def start_verify(
+        self,
+        position: int,
+        append: Sequence[int],
+        prefix_hash: int,
+        block: Sequence[law_pb2.DraftedToken],
+    ) -> None:
+        self._verdicts.append(self.decide(position, append, prefix_hash, block))
+
+    async def verdict(self) -> expert_pb2.Verdict:
+        for _ in range(next(self.delays)):
+            await asyncio.sleep(0)
+        return self._verdicts.popleft()
+
+    def decide(
+        self,
+        position: int,
+        append: Sequence[int],
+        prefix_hash: int,
+        block: Sequence[law_pb2.DraftedToken],
+    ) -> expert_pb2.Verdict:
+        known = self.tokens[:position] + list(append)
+        stale = position > len(self.tokens) or TokenSequence(known).hash() != prefix_hash
+        if stale:
+            return expert_pb2.Verdict(stale=True)
+        assert known == self.answer[: len(known)], "nothing predicted is given as decided"
+        verdict = expert_pb2.Verdict(position=len(known))
+        if not block:
+            self.tokens = known
+            return verdict
+        self.blocks.append(len(block))
+        for token in block:
+            right = self.answer[len(known)]
+            known.append(right)
+            if token.id == right and len(known) - 1 not in self.defers:
+                verdict.accepted += 1
+                verdict.tokens.add(id=right, origin=expert_pb2.ORIGIN_ACCEPTED)
+                if right == END:
+                    break
+            else:
+                verdict.tokens.add(id=right, origin=expert_pb2.ORIGIN_RESAMPLED)
+                break
+        else:
+            if self.bonus:
+                verdict.tokens.add(id=self.answer[len(known)], origin=expert_pb2.ORIGIN_BONUS)
+                known.append(self.answer[len(known)])
+        self.tokens = known
+        if self.forgets:
+            self.tokens, self.forgets = [], False
+        return verdict
+
+    async def decode(
+        self, position: int, append: Sequence[int], prefix_hash: int, max_tokens: int
+    ) -> AsyncIterator[expert_pb2.DecodedTokens]:
+        known = self.tokens[:position] + list(append)
+        assert TokenSequence(known).hash() == prefix_hash
+        for i in range(max_tokens):
+            token = self.answer[len(known)]
+            known.append(token)
+            self.tokens = known
+            last = i + 1 == max_tokens or token == END
+            yield expert_pb2.DecodedTokens(
+                tokens=[expert_pb2.EmittedToken(id=token, origin=expert_pb2.ORIGIN_EXPERT)],
+                last=last,
+            )
+            if last:
+                return
+
+
+def task(
+    mode: int,
+    drafter: FakeDrafter,
+    expert: FakeExpert,
+    max_tokens: int = 20,
+    block_length: int | None = None,
+    temperature: float = 0.0,
+    draft_ahead: int = 0,
+    history: History | None = None,
+) -> Task:
+    law = law_pb2.Law(
+        mode=law_pb2.Mode.ValueType(mode), rule=law_pb2.RULE_LOSSLESS, temperature=temperature
+    )
+    request = Request(
+        prompt=[7, 8, 9],
+        law=law,
+        max_tokens=max_tokens,
+        block_length=block_length,
+        stop_strings=(),
+        end_token_ids=frozenset({END}),
+        stop_token_ids=frozenset(),
+        early_stop=0,
+        log_probs=False,
+        echo_prompt=False,
+        draft_ahead=draft_ahead,
+        allow_expert_alone=history is not None,
+    )
+
+    async def open_drafter() -> DrafterSession:
+        return drafter
+
+    async def open_expert() -> ExpertSession:
+        return expert
+
+    def new_answer() -> Answer:
+        return Answer(request, AnswerText(TOKENIZER))
+
+    return Task(request, Recorder(law), history or History(), open_drafter, open_expert, new_answer)
+
+
+async def run(task: Task) -> list[int]:
+    out = []
+    async for emitted in STRATEGIES[task.request.law.mode](task):
+        assert emitted, "a round gives at least one token"
+        out += [t.id for t in emitted]
+    return out
