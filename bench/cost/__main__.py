@@ -32,7 +32,7 @@ def cost(
     price_expert: Annotated[float, typer.Option(min=0, help="Of an expert's device hour")] = 1.0,
     gains: Annotated[
         Gains, typer.Option(help="Report that has several sessions at once beside one")
-    ] = "engine",
+    ] = "streams",
     mix: Annotated[
         str | None, typer.Option(help="A mixture of modes, as cascade=0.8,expert=0.2")
     ] = None,
