@@ -17,9 +17,9 @@ _MEASURED = [
     "its own",
     "The gain was measured with drafter, expert and router on the same cores; as the two take "
     "turns, it is one of their summed device time. How it is split between them is not known",
-    "The gain of `engine.json` is of decoding alone, but it divides the passes over the prompts, "
-    "too, which gain less: costs with it are too low. That of `streams.json` (`--gains streams`) "
-    "has the prompts in it, is of another number of sessions, and is there for the cascade",
+    "The gain of `streams.json` has the passes over the prompts in it; that of `engine.json` "
+    "(`--gains engine`) is of another number of sessions, of decoding alone, and divides the "
+    "prompts' passes, too, which gain less: costs with it are too low",
     "Seconds of the expert alone and of the speculative modes include the passes over the prompts "
     "that were measured, so an answer of any length is charged the same share of prompt: too much "
     "for answers longer than the measured ones beside prompts of the same length",
