@@ -86,7 +86,8 @@ def test_no_system(text: str) -> None:
 
 
 def put(kept: Kept, system: str, problem: str, text: str = "text") -> KeptAnswer:
-    kept_answer = KeptAnswer(an_answer(statistics=statistics(expert_calls=2)), text)
+    answer = an_answer(end_token_id=9, statistics=statistics(expert_calls=2))
+    kept_answer = KeptAnswer(answer, text)
     kept.put(system, problem, kept_answer)
     return kept_answer
 

@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 
 from router.pace import History, Pace
+from router.pace.history import LEAST_STRETCH
 
 DRAFT_MS, PASS_MS = 4.0, 30.0
 TOKENS = 512
@@ -97,3 +98,14 @@ def test_each_trial_that_fails_doubles_the_next_stretch() -> None:
             pace.verified(0, 1)
     assert all(b == min(2 * a, stretches[-1]) for a, b in pairwise(stretches))
     assert stretches[0] > 32
+
+
+def test_a_trial_that_costs_next_to_nothing_is_still_a_trial() -> None:
+    """However slow the expert was alone, the next stretch is longer: that tells a trial apart."""
+    history, chance = History(), random.Random(4)
+    session(history, chance, 0.1, 10.0)
+    pace = Pace(history, fixed=None, start=6, bonus=False, ahead=0, may_go_alone=True)
+    history.stretch = LEAST_STRETCH
+    pace.decoded_alone(pace.alone, 1e6 * PASS_MS * pace.alone)
+    assert history.stretch == 2 * LEAST_STRETCH
+    assert pace.alone == 0
