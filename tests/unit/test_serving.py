@@ -22,7 +22,7 @@ from services.tokens import TokenSequence, extend_hash
 
 def law(**fields: object) -> pb.Law:
     return laws.with_defaults(
-        pb.Law(**({"candidates": 64, "top_p": 1.0} | fields)),  # type: ignore[arg-type]
+        pb.Law(**({"candidates": 64, "top_p": 1.0} | fields)),  # type: ignore[arg-type]  # mixed
         alpha_given="alpha" in fields,
     )
 
