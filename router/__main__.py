@@ -8,6 +8,7 @@ from cascade.v1 import router_pb2, router_pb2_grpc
 from pydantic import ValidationError
 
 from router.metrics import RouterMetrics
+from router.pace import Overlap
 from router.peers import connect_pair
 from router.servicer import RouterServicer
 from router.settings import RouterSettings
@@ -26,7 +27,8 @@ async def _serve(settings: RouterSettings) -> None:
     server = Server(settings, [name])
     pair = await connect_pair(settings.drafter, settings.expert, settings.connect_timeout_s)
     metrics = RouterMetrics()
-    servicer = RouterServicer(pair, metrics, draft_ahead=settings.draft_ahead)
+    overlap = Overlap(settings.draft_ahead, settings.alternatives)
+    servicer = RouterServicer(pair, metrics, overlap)
     router_pb2_grpc.add_RouterServiceServicer_to_server(servicer, server.grpc)
     serve_metrics(settings, metrics.registry)
     await server.serve(healthy=lambda: True, closing=pair.close)

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 
-from cascade.v1 import expert_pb2, law_pb2, router_pb2
+from cascade.v1 import drafter_pb2, expert_pb2, law_pb2, router_pb2
 
 from router.streams import Traffic
 from services.serving.law import may_change_expert_law
@@ -27,6 +27,7 @@ class Recorder:
         self._stats = router_pb2.Statistics(may_change_expert_law=may_change_expert_law(law))
         self._origins: Counter[str] = Counter()
         self._by_position: Counter[int] = Counter()
+        self._by_alternative: Counter[int] = Counter()
         self._distances: list[float | None] = []
         """At the positions reached; None where it is not known."""
         self._emitted = 0
@@ -36,8 +37,15 @@ class Recorder:
         self._drafting: law_pb2.StepTiming | None = None
         self._deciding: law_pb2.StepTiming | None = None
 
-    def sent(self, tokens: int, *, ahead: bool = False) -> None:
-        """A drafted block goes to the expert; ``ahead``: before the verdict on the one before."""
+    def sent(self, tokens: int, *, ahead: bool = False, forked: bool = False) -> None:
+        """A drafted block goes to the expert.
+
+        Args:
+            tokens: its length.
+            ahead: before the verdict on the one before.
+            forked: it had been prepared for a rejection in the one before.
+        """
+        self._stats.forks_used += forked
         self._stats.drafted += tokens
         self._stats.block_length = tokens
         self._stats.blocks_ahead += ahead
@@ -47,6 +55,18 @@ class Recorder:
         if self._drafting is not None:
             self._drafter_steps.append(self._drafting)
             self._drafting = None
+
+    def forked(self, forks: drafter_pb2.DraftedForks) -> None:
+        """Blocks were drafted on forks, in the passes of the session's own draft."""
+        drafted = [block for block in forks.blocks if block.tokens]
+        self._stats.forks += len(drafted)
+        self._stats.drafter_tokens += sum(block.timing.tokens for block in drafted)
+
+    def rejected(self, rank: int | None) -> None:
+        """A token was replaced by its alternative of this rank; None: by none of them."""
+        self._stats.rejections += 1
+        if rank is not None:
+            self._by_alternative[rank] += 1
 
     def drafter_step(self, timing: law_pb2.StepTiming, *, last: bool = True) -> None:
         """A step of the drafter has come so far; ``last``: it is over."""
@@ -107,7 +127,7 @@ class Recorder:
         stats.CopyFrom(self._stats)
         drafter_steps = [*self._drafter_steps, *filter(None, [self._drafting])]
         expert_steps = [*self._expert_steps, *filter(None, [self._deciding])]
-        stats.drafter_tokens = sum(step.tokens for step in drafter_steps)
+        stats.drafter_tokens += sum(step.tokens for step in drafter_steps)
         stats.draft_ms = sum(step.compute_ms for step in drafter_steps)
         stats.expert_calls = len(expert_steps)
         stats.expert_tokens = sum(step.tokens for step in expert_steps)
@@ -115,6 +135,8 @@ class Recorder:
         stats.queue_ms += sum(step.queue_ms for step in [*drafter_steps, *expert_steps])
         last = max(self._by_position, default=-1)
         stats.accepted_by_position.extend(self._by_position[i] for i in range(last + 1))
+        last = max(self._by_alternative, default=-1)
+        stats.rejections_by_alternative.extend(self._by_alternative[i] for i in range(last + 1))
         for origin, count in self._origins.items():
             stats.tokens_by_origin[origin] = count
         if stats.rounds:

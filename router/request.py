@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from cascade.v1 import law_pb2, router_pb2
 
+from router.pace import Overlap
 from router.text import Message, Tokenizer
 from router.text.errors import ChatTemplateError
 from services.errors import InvalidField, NotServed
@@ -16,6 +17,7 @@ MAX_STOP_STRING_LENGTH = 256
 MAX_STOP_TOKEN_IDS = 64
 MAX_BLOCK_LENGTH = 64
 MAX_DRAFT_AHEAD = 8
+MAX_ALTERNATIVES = 8
 DEFAULT_MAX_TOKENS = 512
 
 
@@ -34,8 +36,7 @@ class Request:
     early_stop: float
     log_probs: bool
     echo_prompt: bool
-    draft_ahead: int
-    """Blocks that may be drafted ahead of the one that the expert verifies."""
+    overlap: Overlap
     allow_expert_alone: bool
     """Whether the expert may go on alone where speculation does not pay."""
 
@@ -51,7 +52,7 @@ def resolve(
     *,
     context_length: int,
     end_token_ids: frozenset[int],
-    draft_ahead: int,
+    overlap: Overlap,
 ) -> Request:
     """Checks a request and fills in its defaults.  Tokenises: not for the event loop.
 
@@ -60,14 +61,14 @@ def resolve(
         tokenizer: of both models.
         context_length: what both can hold.
         end_token_ids: of both.
-        draft_ahead: the router's default.
+        overlap: the router's default.
 
     Raises:
         InvalidField: naming every field that is wrong, its limit and its value.
         NotServed: an option that this version does not serve.
     """
     law = _law(request)
-    violations = [*laws.violations(law), *_option_violations(request, tokenizer)]
+    violations = [*laws.violations(law), *_option_violations(request, tokenizer, overlap)]
     if violations:
         raise InvalidField(*violations)
     laws.check(law)
@@ -84,7 +85,7 @@ def resolve(
         early_stop=request.early_stop,
         log_probs=request.log_probs,
         echo_prompt=request.echo_prompt,
-        draft_ahead=request.draft_ahead if request.HasField("draft_ahead") else draft_ahead,
+        overlap=_overlap(request, overlap),
         allow_expert_alone=(
             request.allow_expert_alone
             if request.HasField("allow_expert_alone")
@@ -113,8 +114,15 @@ def _law(request: router_pb2.GenerateRequest) -> law_pb2.Law:
     return laws.with_defaults(law, alpha_given=request.HasField("alpha"))
 
 
+def _overlap(request: router_pb2.GenerateRequest, default: Overlap) -> Overlap:
+    ahead = request.draft_ahead if request.HasField("draft_ahead") else default.draft_ahead
+    known = request.HasField("alternatives")
+    alternatives = request.alternatives if known else default.alternatives
+    return Overlap(ahead, alternatives if ahead else 0)
+
+
 def _option_violations(
-    request: router_pb2.GenerateRequest, tokenizer: Tokenizer
+    request: router_pb2.GenerateRequest, tokenizer: Tokenizer, overlap: Overlap
 ) -> list[tuple[str, str]]:
     """What is wrong with the request beside its law and its prompt's length."""
     found: list[tuple[str, str]] = []
@@ -136,6 +144,17 @@ def _option_violations(
             ahead <= MAX_DRAFT_AHEAD,
             "draft_ahead",
             f"must be in [0, {MAX_DRAFT_AHEAD}], got {ahead}",
+        )
+    if alternatives := request.alternatives:
+        check(
+            alternatives <= MAX_ALTERNATIVES,
+            "alternatives",
+            f"must be in [0, {MAX_ALTERNATIVES}], got {alternatives}",
+        )
+        check(
+            _overlap(request, overlap).draft_ahead > 0,
+            "alternatives",
+            f"must be 0 where draft_ahead is 0, got {alternatives}",
         )
     early_stop = request.early_stop
     check(

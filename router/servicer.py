@@ -12,7 +12,7 @@ from cascade.v1 import router_pb2_grpc
 from router.answer import Answer
 from router.metrics import RouterMetrics
 from router.opening import Sessions
-from router.pace import Histories
+from router.pace import Histories, Overlap
 from router.peers import Pair
 from router.recorder import Recorder
 from router.request import Request, resolve
@@ -29,11 +29,11 @@ Context = grpc.aio.ServicerContext[pb.GenerateRequest, pb.GenerateResponse]
 class RouterServicer(router_pb2_grpc.RouterServiceServicer):
     """Answers clients with one pair."""
 
-    def __init__(self, pair: Pair, metrics: RouterMetrics, *, draft_ahead: int) -> None:
-        """``draft_ahead``: where a request does not say."""
+    def __init__(self, pair: Pair, metrics: RouterMetrics, overlap: Overlap) -> None:
+        """``overlap``: where a request does not say."""
         self._pair = pair
         self._metrics = metrics
-        self._draft_ahead = draft_ahead
+        self._overlap = overlap
         self._histories = Histories()
 
     async def Generate(
@@ -49,7 +49,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
                     self._pair.tokenizer,
                     context_length=self._pair.context_length,
                     end_token_ids=self._pair.end_token_ids,
-                    draft_ahead=self._draft_ahead,
+                    overlap=self._overlap,
                 )
                 async for response in self._answer(request_id, resolved, context):
                     yield response

@@ -7,8 +7,18 @@ while the other works; one that does one thing after the other has both in one.
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
+from typing import NamedTuple
 
 from cascade.v1 import drafter_pb2, expert_pb2, law_pb2
+
+
+class Fork(NamedTuple):
+    """Where a fork of a draft leaves the session's tokens."""
+
+    position: int
+    """Tokens that both have."""
+    id: int
+    """The token that follows them on the fork."""
 
 
 class DrafterSession(ABC):
@@ -23,16 +33,28 @@ class DrafterSession(ABC):
         *,
         piece_length: int = 0,
         early_stop: float = 0.0,
+        alternatives: int = 0,
+        forks: Sequence[Fork] = (),
+        fork_tokens: int = 0,
     ) -> int:
         """Truncate to ``position``, append, draft; supersedes a draft that runs.
+
+        Args:
+            position, append: what the session's tokens then are.
+            max_tokens: to draft after them.
+            piece_length: tokens of a piece; 0: one piece.
+            early_stop: ends the draft after a token whose max q1 is below it.
+            alternatives: next-best tokens to report with each one.
+            forks: where to draft, in the same passes, as if a token were another.
+            fork_tokens: to draft on each.
 
         Returns:
             The step's id, which its pieces bear.
         """
 
     @abstractmethod
-    async def piece(self) -> drafter_pb2.DraftedBlock:
-        """The next piece of the newest draft."""
+    async def piece(self) -> drafter_pb2.DraftedBlock | drafter_pb2.DraftedForks:
+        """The next piece of the newest draft, or what was drafted on all its forks."""
 
     async def draft(
         self,
@@ -49,6 +71,7 @@ class DrafterSession(ABC):
         )
         while True:
             piece = await self.piece()
+            assert isinstance(piece, drafter_pb2.DraftedBlock), "no forks were asked for"
             yield piece
             if piece.last:
                 return

@@ -8,7 +8,7 @@ import grpc
 from cascade.v1 import drafter_pb2, drafter_pb2_grpc, expert_pb2, expert_pb2_grpc, law_pb2
 from google.protobuf.message import Message
 
-from router.sessions import DrafterSession, ExpertSession
+from router.sessions import DrafterSession, ExpertSession, Fork
 from services.errors import PeerLost
 from services.serving.status import from_rpc_error
 
@@ -124,6 +124,9 @@ class GrpcDrafterSession(
         *,
         piece_length: int = 0,
         early_stop: float = 0.0,
+        alternatives: int = 0,
+        forks: Sequence[Fork] = (),
+        fork_tokens: int = 0,
     ) -> int:
         """See DrafterSession."""
         step = drafter_pb2.DraftStep(
@@ -133,16 +136,20 @@ class GrpcDrafterSession(
             max_tokens=max_tokens,
             piece_length=piece_length,
             early_stop=early_stop,
+            alternatives=alternatives,
+            forks=[drafter_pb2.Fork(position=fork.position, id=fork.id) for fork in forks],
+            fork_tokens=fork_tokens,
         )
         await self.write(drafter_pb2.DraftRequest(draft=step))
         return step.step_id
 
-    async def piece(self) -> drafter_pb2.DraftedBlock:
+    async def piece(self) -> drafter_pb2.DraftedBlock | drafter_pb2.DraftedForks:
         """See DrafterSession."""
         while True:
-            block = (await self.read()).block
-            if block.step_id == self._step_id:  # pieces of a superseded step may still come
-                return block
+            response = await self.read()
+            result = response.forks if response.HasField("forks") else response.block
+            if result.step_id == self._step_id:  # pieces of a superseded step may still come
+                return result
 
 
 class GrpcExpertSession(

@@ -54,6 +54,12 @@ class TokenSequence:
             self._ids.append(token)
             self._hashes.append(extend_hash(self._hashes[-1], (token,)))
 
+    def first(self, length: int) -> "TokenSequence":
+        """The first ``length`` tokens, to go on otherwise."""
+        first = TokenSequence()
+        first._ids, first._hashes = self._ids[:length], self._hashes[: length + 1]
+        return first
+
     def truncate(self, length: int) -> None:
         """Keeps the first ``length`` tokens."""
         del self._ids[length:]

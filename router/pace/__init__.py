@@ -7,6 +7,7 @@ is shared, so that a new one does not pay to find it out again.
 """
 
 from router.pace.history import Histories, History
+from router.pace.overlap import Overlap
 from router.pace.pace import Pace
 
-__all__ = ["Histories", "History", "Pace"]
+__all__ = ["Histories", "History", "Overlap", "Pace"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from cascade.v1 import law_pb2
 
 from router.pace.acceptance import Acceptance
+from router.pace.foresight import Foresight
 from router.pace.times import Mean, Times
 
 LEAST_STRETCH = 32
@@ -22,6 +23,7 @@ class History:
     times: Times = field(default_factory=Times)
     alone: Mean = field(default_factory=Mean)
     """Milliseconds of a token that the expert decodes alone."""
+    foresight: Foresight = field(default_factory=Foresight)
     stretch: int = LEAST_STRETCH
     """Tokens for which the expert goes on alone before speculation is tried again."""
     reason: str = ""

@@ -1,6 +1,7 @@
 """One session's pace: the block length, drafting ahead, and when the expert is faster alone."""
 
 from router.pace.history import LEAST_STRETCH, History
+from router.pace.overlap import Overlap
 
 MAX_LENGTH = 32
 """The longest block that is chosen."""
@@ -9,6 +10,10 @@ _AGAIN = 8
 """Rounds until all is chosen anew."""
 _WORTH_AHEAD = 0.1
 """Below this chance of being used, a block is not drafted ahead."""
+_WORTH_FORK = 0.02
+"""Nor one on a fork: it takes no pass of its own."""
+MAX_FORKS = 32
+"""Of one draft."""
 
 _GOES = 0.98
 """Speculation goes on while it may make so much of the tokens of the expert alone."""
@@ -32,7 +37,7 @@ class Pace:
         fixed: int | None,
         start: int,
         bonus: bool,
-        ahead: int,
+        overlap: Overlap,
         may_go_alone: bool = False,
     ) -> None:
         """Begins with what other sessions have found out.
@@ -42,17 +47,18 @@ class Pace:
             fixed: the block length that the request names, if it does.
             start: the block length while nothing is known.
             bonus: whether a bonus token follows a block that was accepted whole.
-            ahead: blocks that may be drafted ahead.
+            overlap: what the drafter may do while the expert verifies.
             may_go_alone: whether the expert may decode alone where that is faster.
         """
         self.history = history
         self._fixed = fixed
         self._bonus = bonus
-        self._most_ahead = ahead
+        self._most_ahead = overlap.draft_ahead
+        self._alternatives = overlap.alternatives
         self._may_go_alone = may_go_alone
         self.length = fixed or start
         """Tokens to draft in a round."""
-        self.ahead = ahead
+        self.ahead = overlap.draft_ahead
         """Blocks to draft ahead: none where they would seldom be used."""
         self._until_choice = _AGAIN
         self._choose()
@@ -65,6 +71,17 @@ class Pace:
     def alone(self) -> int:
         """Tokens that the expert should decode alone now; 0: speculate."""
         return self.history.left if self._may_go_alone else 0
+
+    def likely(self) -> list[tuple[int, int]]:
+        """Outcomes of a block worth preparing: where it is rejected, and for which alternative."""
+        hits = self.history.foresight.rates(self._alternatives)
+        chances, whole = {}, 1.0
+        for j, rate in enumerate(self.history.acceptance.rates(self.length) if hits else []):
+            for rank, hit in enumerate(hits):
+                chances[j, rank] = whole * (1 - rate) * hit
+            whole *= rate
+        worth = [outcome for outcome, chance in chances.items() if chance >= _WORTH_FORK]
+        return sorted(worth, key=lambda outcome: -chances[outcome])[:MAX_FORKS]
 
     def verified(self, accepted: int, reached: int) -> None:
         """Of a block ``reached`` tokens were looked at, and the first ``accepted`` accepted."""
@@ -119,11 +136,14 @@ class Pace:
         """The most tokens by millisecond, their block length, and how often one ahead is used."""
         most = self._fixed or MAX_LENGTH
         rates = self.history.acceptance.rates(most + 1, optimism)
-        best, whole, emitted = (0.0, most, 0.0), 1.0, 0.0
+        hits = self.history.foresight.rates(self._alternatives)
+        best, whole, emitted, forks = (0.0, most, 0.0), 1.0, 0.0, 0.0
         for n in range(1, most + 1):
             emitted += whole
+            rejected = whole * (1 - rates[n - 1])
+            forks += sum(rejected * hit for hit in hits if rejected * hit >= _WORTH_FORK)
             whole *= rates[n - 1]
-            used = whole * (rates[n] if self._bonus else 1)
+            used = whole * (rates[n] if self._bonus else 1) + forks
             total = emitted + (whole if self._bonus else 0)
             round_ms = self.history.times.round_ms(n, used if self._most_ahead else 0)
             if (speed := total / round_ms) > best[0] and self._fixed in (None, n):

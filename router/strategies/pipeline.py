@@ -3,15 +3,18 @@
 Knows no network and no time.  The tokens are those decided, then those predicted: the blocks that
 the expert has been sent but has not answered, as if each were accepted whole, and the drafter's
 guess of the bonus token behind each.  A verdict that agrees makes them decided; one that does not
-ends the prediction where it differs (docs/architecture.md, "The round").
+ends the prediction where it differs (docs/architecture.md, "The round").  What may follow such an
+end is prepared, too: the drafter makes blocks on forks, as if a token of the block that the expert
+decides were another.
 """
 
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from cascade.v1 import expert_pb2, law_pb2
+from cascade.v1 import drafter_pb2, expert_pb2, law_pb2
 
+from router.sessions import Fork
 from services.errors import EngineFailed
 from services.tokens import TokenSequence
 
@@ -23,6 +26,36 @@ class DraftOrder:
     position: int
     append: list[int]
     max_tokens: int
+    forks: list[Fork]
+
+
+@dataclass
+class Block:
+    """Drafted tokens."""
+
+    tokens: list[law_pb2.DraftedToken] = field(default_factory=list)
+    alternatives: list[list[int]] = field(default_factory=list)
+    """Of each token, the next-best first; none where they were not asked for."""
+
+    def extend(self, piece: drafter_pb2.DraftedBlock) -> None:
+        """Adds a piece."""
+        self.tokens.extend(piece.tokens)
+        self.alternatives.extend(list(known.ids) for known in piece.alternatives)
+
+    def part(self, start: int, end: int | None = None) -> "Block":
+        """Some of the tokens."""
+        return Block(self.tokens[start:end], self.alternatives[start:end])
+
+
+@dataclass
+class Outcome:
+    """A fork of the draft that runs, or ran last."""
+
+    index: int
+    """Among those that were ordered."""
+    fork: Fork
+    block: Block | None = None
+    """What was drafted on it, once that is there."""
 
 
 @dataclass
@@ -31,12 +64,19 @@ class Flight:
 
     base: int
     """Tokens before it."""
-    block: list[law_pb2.DraftedToken]
+    drafted: Block
     ahead: bool
     """Whether tokens before it were only predicted when it began."""
+    forked: bool = False
+    """Whether it had been prepared on a fork."""
     replayed: bool = False
     sent: float | None = None
     """When, on the caller's clock, where no other was under way."""
+
+    @property
+    def block(self) -> list[law_pb2.DraftedToken]:
+        """Its tokens."""
+        return self.drafted.tokens
 
     @property
     def end(self) -> int:
@@ -49,7 +89,7 @@ class _Draft:
     """The draft that runs: where it began, and its tokens so far."""
 
     start: int
-    tokens: list[law_pb2.DraftedToken] = field(default_factory=list)
+    block: Block = field(default_factory=Block)
 
 
 class Pipeline:
@@ -82,6 +122,9 @@ class Pipeline:
         self._bonus = bonus
         self._at_drafter = 0
         self._draft: _Draft | None = None
+        self._outcomes: list[Outcome] = []
+        """Of the block that the expert decides; after its verdict, the one that came true."""
+        self._came_true = False
         self._held = False
         """Whether to wait for a verdict: there is nothing to draft before."""
 
@@ -103,20 +146,31 @@ class Pipeline:
         return self._draft is not None
 
     @property
+    def forking(self) -> bool:
+        """Whether blocks on forks are still to come."""
+        return any(outcome.block is None for outcome in self._outcomes)
+
+    @property
     def guessing(self) -> bool:
         """Whether the draft that runs begins with a guess of the bonus."""
         return self._draft is not None and self._bonus and bool(self.flights)
 
-    def order(self, length: int, most_ahead: int) -> DraftOrder | None:
+    def order(
+        self, length: int, most_ahead: int, likely: Sequence[tuple[int, int]] = ()
+    ) -> DraftOrder | None:
         """The next draft, which then runs; None: there is none to begin now.
 
         Args:
             length: tokens of a block.
             most_ahead: how many blocks may be drafted ahead of the one that the expert decides.
+            likely: outcomes worth preparing: a position in the block that the expert decides, and
+                which of the alternatives there replaces its token.
         """
         ahead = len(self.flights)
         start = len(self.tokens)
         if self._draft is not None or self._held or self.done or ahead > most_ahead:
+            return None
+        if self.forking or self._came_true:
             return None
         if ahead and self.tokens.ids[-1] in self._final:
             return None
@@ -128,9 +182,21 @@ class Pipeline:
         count = guessed + min(length, max(room - self._bonus, 1))
         position = min(self._at_drafter, start)
         self._draft = _Draft(start)
-        return DraftOrder(position, self.tokens.since(position), count)
+        forks = self._forks(likely) if ahead == 1 else []
+        self._outcomes = [Outcome(index, fork) for index, fork in enumerate(forks)]
+        return DraftOrder(position, self.tokens.since(position), count, forks)
 
-    def drafted(self, tokens: Sequence[law_pb2.DraftedToken], *, last: bool) -> Flight | None:
+    def _forks(self, likely: Sequence[tuple[int, int]]) -> list[Fork]:
+        """Those of the likely outcomes after which the answer goes on."""
+        flight = self.flights[0]
+        forks = []
+        for j, rank in likely:
+            known = flight.drafted.alternatives[j : j + 1]
+            if known and rank < len(known[0]) and flight.base + j + 1 < self._end:
+                forks.append(Fork(flight.base + j, known[0][rank]))
+        return [fork for fork in forks if fork.id not in self._final]
+
+    def drafted(self, piece: drafter_pb2.DraftedBlock) -> Flight | None:
         """A piece of the draft that runs.
 
         Returns:
@@ -138,28 +204,51 @@ class Pipeline:
         """
         draft = self._draft
         assert draft is not None, "only what runs has pieces"
-        draft.tokens.extend(tokens)
+        draft.block.extend(piece)
         if not self._agrees(draft):
             self._abandon()
             return None
-        if not last:
+        if not piece.last:
             return None
         self._draft = None
-        self._at_drafter = draft.start + len(draft.tokens)
+        tokens = draft.block.tokens
+        self._at_drafter = draft.start + len(tokens)
         known = len(self.tokens) - draft.start  # decided meanwhile: a bonus
         if self._bonus and self.flights and not known:
-            if len(draft.tokens) == 1:  # nothing follows the guess
+            if len(tokens) == 1:  # nothing follows the guess
                 self._at_drafter = draft.start
                 self._held = True
                 return None
             known = 1
-            self.tokens.extend([draft.tokens[0].id])
-        block = draft.tokens[known:]
-        if not block:
+            self.tokens.extend([tokens[0].id])
+        return self._fly(draft.block.part(known))
+
+    def forked(self, forks: drafter_pb2.DraftedForks) -> Flight | None:
+        """What was drafted on the forks of the newest draft; a block to be sent now, if any."""
+        for outcome in self._outcomes:
+            outcome.block = Block()
+            outcome.block.extend(forks.blocks[outcome.index])
+        return self.prepared()
+
+    def prepared(self) -> Flight | None:
+        """The block prepared for what the last verdict said, if it is there; its flight begins."""
+        if not self._came_true or self.forking:
             return None
-        flight = Flight(len(self.tokens), block, ahead=bool(self.flights))
+        (outcome,) = self._outcomes
+        self._outcomes, self._came_true = [], False
+        assert outcome.block is not None, "it is there"
+        if self.done:
+            return None
+        room = self._end - len(self.tokens)
+        return self._fly(outcome.block.part(0, max(room - self._bonus, 1)), forked=True)
+
+    def _fly(self, block: Block, *, forked: bool = False) -> Flight | None:
+        """A block goes to the expert, unless it is empty."""
+        if not block.tokens:
+            return None
+        flight = Flight(len(self.tokens), block, ahead=bool(self.flights), forked=forked)
         self.flights.append(flight)
-        self.tokens.extend(token.id for token in block)
+        self.tokens.extend(token.id for token in block.tokens)
         return flight
 
     def verdict(self, verdict: expert_pb2.Verdict) -> list[expert_pb2.EmittedToken]:
@@ -178,12 +267,15 @@ class Pipeline:
         self._held = False
         # A rejected token can be replaced by the same: what was drafted behind it is not decided.
         next_base = self.flights[0].base if self.flights else flight.end
+        end, other = self.decided + common, ids[common:]
+        true = [o for o in self._outcomes if o.fork.position == end and [o.fork.id] == other]
         if common < len(ids) or self.decided + len(ids) < next_base:
-            self._truncate(self.decided + common)
+            self._truncate(end)
             self.tokens.extend(ids[common:])
             if self._draft is not None and not self._agrees(self._draft):
                 self._abandon()
         self.decided += len(ids)
+        self._outcomes, self._came_true = true, bool(true)
         assert verdict.accepted <= len(flight.block), "no more than were sent"
         return emitted
 
@@ -216,6 +308,7 @@ class Pipeline:
         self.tokens.truncate(length)
         self.flights.clear()
         self._held = False
+        self._outcomes, self._came_true = [], False
         self._at_drafter = min(self._at_drafter, length)
         if self._draft is not None and self._draft.start > length:
             self._abandon()
@@ -223,7 +316,7 @@ class Pipeline:
     def _agrees(self, draft: _Draft) -> bool:
         """Whether what was decided since the draft began is what it drafted so far."""
         decided = self.tokens.since(draft.start)
-        return all(a == b.id for a, b in zip(decided, draft.tokens, strict=False))
+        return all(a == b.id for a, b in zip(decided, draft.block.tokens, strict=False))
 
     def _abandon(self) -> None:
         """Whatever the draft still brings is not wanted."""

@@ -3,8 +3,9 @@
 Which rule decides is the expert's affair; the round is the same for all.  Draft a block, verify it,
 roll the drafter back to what was accepted, append what the expert emitted, go on.  Drafting ahead,
 the drafter makes the next block meanwhile as if all of this one were accepted, and the expert gets
-it at once; what was built on a wrong prediction is stale there and costs no pass.  The tokens are
-the same either way: each depends on the tokens before it and its keyed noise alone.
+it at once; what was built on a wrong prediction is stale there and costs no pass.  On forks of that
+draft it also prepares what would follow the most likely rejections, so that these take no longer.
+The tokens are the same either way: each depends on the tokens before it and its keyed noise alone.
 """
 
 import asyncio
@@ -27,6 +28,8 @@ BLOCK_LENGTH = 5
 
 _LONG_FEED = 8
 """Tokens fed beside a block: a step that is fed more is no measure of the next ones."""
+
+Piece = drafter_pb2.DraftedBlock | drafter_pb2.DraftedForks
 
 T = TypeVar("T")
 
@@ -51,7 +54,7 @@ async def speculate(task: Task) -> AsyncIterator[Emitted]:
         # Without a bonus, one token more is drafted: the expert's pass costs and yields the same.
         start=BLOCK_LENGTH + (not bonus),
         bonus=bonus,
-        ahead=request.draft_ahead,
+        overlap=request.overlap,
         may_go_alone=request.allow_expert_alone,
     )
     rounds = _Rounds(task, pipeline, pace, await task.open_drafter())
@@ -83,14 +86,14 @@ class _Rounds:
         """What the expert still answers, in order; None: a pass that only fills its cache."""
         self._at_expert = 0
         """How many of the decided tokens the expert has."""
-        self._piece: asyncio.Task[drafter_pb2.DraftedBlock] | None = None
+        self._piece: asyncio.Task[Piece] | None = None
         self._verdict: asyncio.Task[expert_pb2.Verdict] | None = None
 
     async def draft(self) -> None:
         """Starts the next draft, if there is one to start."""
         if self._pace.alone:
             return
-        order = self._pipeline.order(self._pace.length, self._pace.ahead)
+        order = self._pipeline.order(self._pace.length, self._pace.ahead, self._pace.likely())
         if order is None:
             return
         # Ahead of a bonus, the first token alone may tell that the draft is worth nothing.
@@ -103,12 +106,15 @@ class _Rounds:
             order.max_tokens,
             piece_length=1 if piecewise else 0,
             early_stop=self._task.request.early_stop,
+            alternatives=self._task.request.overlap.alternatives,
+            forks=order.forks,
+            fork_tokens=self._pace.length if order.forks else 0,
         )
 
     async def connect(self, expert: ExpertSession) -> None:
         """The expert's session; drafting ahead, it sees the prompt while the drafter drafts."""
         self._expert = expert
-        if self._task.request.draft_ahead:
+        if self._task.request.overlap.draft_ahead:
             tokens = self._pipeline.tokens
             await expert.start_verify(0, tokens.ids, tokens.hash(), [])
             self._under_way.append(None)
@@ -147,17 +153,29 @@ class _Rounds:
         emitted: Emitted = []
         if verdict is not None:
             emitted = await self._decide(verdict)
-        if piece is not None and piece.step_id == self._draft_id and self._pipeline.drafting:
-            self._task.recorder.drafter_step(piece.timing, last=piece.last)
-            if piece.last:
-                self._time_draft(piece.timing)
-            if flight := self._pipeline.drafted(piece.tokens, last=piece.last):
-                await self._send(flight)
+        if piece is not None and piece.step_id == self._draft_id:
+            await self._take(piece)
         return emitted
 
-    async def _next(self) -> tuple[drafter_pb2.DraftedBlock | None, expert_pb2.Verdict | None]:
+    async def _take(self, piece: Piece) -> None:
+        """Drafted tokens, unless nobody waits for them any more."""
+        pipeline, recorder = self._pipeline, self._task.recorder
+        flight = None
+        if isinstance(piece, drafter_pb2.DraftedForks):
+            recorder.forked(piece)
+            if pipeline.forking:
+                flight = pipeline.forked(piece)
+        elif pipeline.drafting:
+            recorder.drafter_step(piece.timing, last=piece.last)
+            if piece.last:
+                self._time_draft(piece.timing)
+            flight = pipeline.drafted(piece)
+        if flight:
+            await self._send(flight)
+
+    async def _next(self) -> tuple[Piece | None, expert_pb2.Verdict | None]:
         """What came first, or both."""
-        if self._pipeline.drafting and self._piece is None:
+        if (self._pipeline.drafting or self._pipeline.forking) and self._piece is None:
             self._piece = asyncio.create_task(self._drafter.piece())
         if self._under_way and self._verdict is None:
             self._verdict = asyncio.create_task(self._expert.verdict())
@@ -175,7 +193,7 @@ class _Rounds:
         """
         tokens = self._pipeline.tokens
         position = flight.base if flight.ahead else self._at_expert
-        self._task.recorder.sent(len(flight.block), ahead=flight.ahead)
+        self._task.recorder.sent(len(flight.block), ahead=flight.ahead, forked=flight.forked)
         await self._expert.start_verify(
             position, tokens.ids[position : flight.base], tokens.hash(flight.base), flight.block
         )
@@ -217,11 +235,23 @@ class _Rounds:
         self._time_verdict(flight, verdict.timing)
         reached = recorder.verified(len(flight.block), verdict, ahead=flight.ahead)
         self._pace.verified(verdict.accepted, reached)
+        self._compare(flight, verdict)
         recorder.round()
         recorder.emitted(emitted)
         if not pipeline.flights:
             self._at_expert = pipeline.decided
+        if prepared := pipeline.prepared():
+            await self._send(prepared)
         return emitted
+
+    def _compare(self, flight: Flight, verdict: expert_pb2.Verdict) -> None:
+        """What the expert put in place of a rejected token, with its alternatives."""
+        known = flight.drafted.alternatives[verdict.accepted : verdict.accepted + 1]
+        if known and len(verdict.tokens) > verdict.accepted:
+            token = verdict.tokens[verdict.accepted].id
+            rank = known[0].index(token) if token in known[0] else None
+            self._pace.history.foresight.rejected(rank)
+            self._task.recorder.rejected(rank)
 
     def leave(self) -> None:
         """Lets go of what is still awaited."""

@@ -1,13 +1,15 @@
-"""Drafting a block: one pass for each token."""
+"""Drafting a block: one pass for each token, and in the same passes blocks on forks."""
 
 import math
 from collections.abc import Callable, Hashable, Sequence
+from itertools import islice
 from typing import Self
 
 import torch
 from cascade.v1 import drafter_pb2, law_pb2
 from torch import Tensor
 
+from services.drafter.forks import ForkedBlocks
 from services.engine.model import ModelFacts
 from services.engine.session import Session
 from services.engine.step import Feed, Step
@@ -15,10 +17,13 @@ from services.errors import CascadeError, InvalidField
 from services.pod.law import SessionLaw
 from services.pod.stream import check_length, check_position, check_tokens
 from services.pod.timing import to_proto
+from services.rules.alternatives import alternatives
 from services.rules.sampling import sample_draft
 from services.rules.unscaled import OfLogits
 
 MAX_TOKENS = 1024
+MAX_ALTERNATIVES = 8
+MAX_FORKS = 64
 
 
 class DraftStep(Step):
@@ -34,6 +39,7 @@ class DraftStep(Step):
         end_token_ids: frozenset[int],
         emit: Callable[[drafter_pb2.DraftedBlock | CascadeError], None],
         *,
+        emit_forks: Callable[[drafter_pb2.DraftedForks | CascadeError], None] | None = None,
         log_probs: bool = False,
     ) -> None:
         """Checks the request.
@@ -48,7 +54,12 @@ class DraftStep(Step):
             )
         if not 0 <= request.early_stop <= 1:
             raise InvalidField(("early_stop", f"must be in [0, 1], got {request.early_stop:g}"))
+        if request.alternatives > MAX_ALTERNATIVES:
+            raise InvalidField(
+                ("alternatives", f"must be at most {MAX_ALTERNATIVES}, got {request.alternatives}")
+            )
         check_tokens("append", list(request.append), facts.vocabulary_size)
+        _check_forks(request, facts)
         self._request = request
         self._context_length = facts.context_length
         self._law = law
@@ -58,6 +69,12 @@ class DraftStep(Step):
         self._drafted = 0
         self._position = 0
         self._piece = drafter_pb2.DraftedBlock(step_id=request.step_id)
+        self._forks: list[tuple[int, Step]] = []
+        if request.forks:
+            assert emit_forks is not None, "whoever asks for forks takes what is drafted on them"
+            for step, take in ForkedBlocks(request, emit_forks).steps:
+                fork = DraftStep(step, facts, law, end_token_ids, take, log_probs=log_probs)
+                self._forks.append((step.position, fork))
 
     def begin(self, session: Session) -> bool:
         """Truncates, appends."""
@@ -72,6 +89,10 @@ class DraftStep(Step):
             return False
         return True
 
+    def forks(self) -> list[tuple[int, Step]]:
+        """See Step: a draft for each fork."""
+        return self._forks
+
     def feed(self, session: Session) -> Feed:
         """The tokens that the model has not seen; usually the last one drafted."""
         return Feed(session.unseen(), rows=1 if self._request.max_tokens else 0)
@@ -79,7 +100,7 @@ class DraftStep(Step):
     @property
     def group(self) -> Hashable:
         """Drafts of one law that send the same."""
-        return self._law.kind, self._log_probs, self._looks_at_top
+        return self._law.kind, self._log_probs, self._looks_at_top, self._request.alternatives
 
     @property
     def _looks_at_top(self) -> bool:
@@ -91,11 +112,12 @@ class DraftStep(Step):
         first, logits = steps[0], logits[:, -1]
         law, sends = first._law.law, first._law.sends
         positions = torch.tensor([step._position for step in steps], device=logits.device)
+        seeds = torch.cat([step._law.seeds for step in steps])
         drafted = sample_draft(
             logits,
             law.sampling,
             law.candidates,
-            torch.cat([step._law.seeds for step in steps]),
+            seeds,
             positions,
             law.draft_purpose,
         )
@@ -110,6 +132,8 @@ class DraftStep(Step):
         if first._log_probs:
             of_x = q.ids == drafted.ids.unsqueeze(-1)
             parts.append((q.probabilities() * of_x).sum(-1, keepdim=True).log())
+        if count := first._request.alternatives:
+            parts.append(alternatives(law, logits, drafted, seeds, positions, count))
         if sends.candidates:
             parts += [q.ids, q.drops]
         return torch.cat([part.double() for part in parts], -1)  # ids are exact in float64
@@ -137,6 +161,11 @@ class DraftStep(Step):
             self._send(last=done)
         return done
 
+    def give_up(self) -> None:
+        """Sends no block: an unfinished one is worth little."""
+        self._piece = drafter_pb2.DraftedBlock(step_id=self._request.step_id)
+        self._send(last=True)
+
     def fail(self, error: CascadeError) -> None:
         """Ends the session."""
         self._emit(error)
@@ -153,6 +182,9 @@ class DraftStep(Step):
             token.defer = bool(next(rest))
         if self._log_probs:
             token.scaled_log_prob = next(rest)
+        if self._request.alternatives:
+            ids = [int(value) for value in islice(rest, self._request.alternatives)]
+            self._piece.alternatives.add(ids=[id for id in ids if id >= 0])
         if sends.candidates:
             pairs = [int(value) for value in rest]
             k = len(pairs) // 2
@@ -167,3 +199,25 @@ class DraftStep(Step):
         piece.last = last
         piece.timing.CopyFrom(to_proto(self.timing))
         self._emit(piece)
+
+
+def _check_forks(request: drafter_pb2.DraftStep, facts: ModelFacts) -> None:
+    """Refuses forks that can't be.
+
+    Raises:
+        InvalidField: naming the first of them.
+    """
+    if len(request.forks) > MAX_FORKS:
+        raise InvalidField(("forks", f"must be at most {MAX_FORKS}, got {len(request.forks)}"))
+    if request.forks and not 1 <= request.fork_tokens <= MAX_TOKENS:
+        raise InvalidField(("fork_tokens", f"must be 1 to {MAX_TOKENS}, got {request.fork_tokens}"))
+    base = request.position + len(request.append)
+    for index, fork in enumerate(request.forks):
+        if fork.position >= base:
+            raise InvalidField(
+                (f"forks[{index}].position", f"must be below {base}, got {fork.position}")
+            )
+        check_tokens(f"forks[{index}].id", [fork.id], facts.vocabulary_size)
+        check_length(
+            f"forks[{index}]", fork.position + 1 + request.fork_tokens, facts.context_length
+        )

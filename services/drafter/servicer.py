@@ -53,13 +53,22 @@ class DrafterServicer(drafter_pb2_grpc.DrafterServiceServicer):
             def emit_block(item: pb.DraftedBlock | CascadeError) -> None:
                 emit(item if isinstance(item, CascadeError) else pb.DraftResponse(block=item))
 
+            def emit_forks(item: pb.DraftedForks | CascadeError) -> None:
+                emit(item if isinstance(item, CascadeError) else pb.DraftResponse(forks=item))
+
             def emit_scored(item: law_pb2.ScoredText | CascadeError) -> None:
                 emit(item if isinstance(item, CascadeError) else pb.DraftResponse(scored=item))
 
             match request.WhichOneof("step"):
                 case "draft":
                     return DraftStep(
-                        request.draft, model.facts, law, ends, emit_block, log_probs=log_probs
+                        request.draft,
+                        model.facts,
+                        law,
+                        ends,
+                        emit_block,
+                        emit_forks=emit_forks,
+                        log_probs=log_probs,
                     )
                 case "score":
                     return ScoreStep(request.score, model.facts, law.law.sampling, emit_scored)

@@ -88,6 +88,26 @@ class Slot:
             self._cache.pool.release(self.pages.pop())
         del self._serials[len(self.tokens) // PAGE :]
 
+    def fork(self, length: int) -> "Slot":
+        """One that holds the same of the first ``length`` tokens, to go on otherwise.
+
+        Where there is no page for a copy of the last one that is needed, it holds less.
+        """
+        fork, length = Slot(self._cache), min(length, self.length)
+        whole = length // PAGE
+        fork.pages, fork._serials = self.pages[:whole], self._serials[:whole]
+        for page in fork.pages:
+            self._cache.pool.hold(page)
+        if length % PAGE:
+            copy = self._cache.pool.take()
+            if copy is None:
+                length = whole * PAGE
+            else:
+                self._cache.copy(self.pages[whole], copy)
+                fork.pages.append(copy)
+        fork.tokens = self.tokens[:length]
+        return fork
+
     def give_way(self) -> None:
         """Leaves its pages to others: the model sees its tokens anew."""
         self._cache.preemptions += 1

@@ -7,8 +7,9 @@ between passes.
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from itertools import chain
 
 import structlog
 
@@ -83,7 +84,7 @@ class Engine:
             if self._ended:
                 step.fail(EngineFailed("the engine has ended"))
                 return
-            for queued in session.steps:
+            for queued in _steps(session):
                 queued.superseded |= queued.step.supersedable
             session.steps.append(Queued(step))
             if session not in self._turn and session not in self._running:
@@ -99,7 +100,10 @@ class Engine:
             return done
 
     def _tell_drained(self, session: Session) -> None:
-        if session in self._running or any(not q.superseded for q in session.steps):
+        session = session.parent or session
+        if not self._running.isdisjoint([session, *session.forks]):
+            return
+        if any(not queued.superseded for queued in _steps(session)):
             return
         while session.drained:
             _tell(session.drained.pop())
@@ -108,6 +112,7 @@ class Engine:
         """Drops the session and its steps.  The future is done once its pages are free."""
         with self._changed:
             if session.closed is None:
+                self._close_forks(session)
                 session.closed = Future()
                 session.steps.clear()
                 if session in self._turn:
@@ -117,6 +122,10 @@ class Engine:
                 if self._ended:
                     self._let_go()
             return session.closed
+
+    def _close_forks(self, session: Session) -> None:
+        while session.forks:
+            self.close(session.forks.pop())
 
     def stop(self) -> None:
         """Ends the worker after the pass that runs now."""
@@ -195,13 +204,30 @@ class Engine:
         for session, queued in turn:
             with costs_only(queued):
                 if not queued.begun:
-                    begin(session, queued)
+                    turn.extend(self._begin(session, queued))
                 if not queued.over:
                     left(session, queued)
                     ready.append((session, queued))
         with self._changed:
             sessions = list(self._sessions)
-        return choose(ready, sessions, self._chunk)
+        return choose([one for one in ready if one[0].closed is None], sessions, self._chunk)
+
+    def _begin(self, session: Session, queued: Queued) -> list[tuple[Session, Queued]]:
+        """Begins a step in place of the forks of the one before; gives its own forks' steps."""
+        begin(session, queued)
+        with self._changed:
+            self._close_forks(session)
+            if session.closed is not None:
+                return []
+            forks = [
+                (Session(self.model, session, n), Queued(step)) for n, step in queued.step.forks()
+            ]
+            for fork, first in forks:
+                fork.steps.append(first)
+                session.forks.append(fork)
+                self._sessions[fork] = None
+                self._running.add(fork)
+        return forks
 
     def _postprocess(self, turn: list[tuple[Session, Queued]], pieces: list[Piece]) -> None:
         """Gives the turn on: who took part goes to the end of the queue, who waited stays ahead."""
@@ -221,6 +247,11 @@ class Engine:
                     (served if session in took_part else waiting).append(session)
                 self._tell_drained(session)
             self._turn = deque([*waiting, *self._turn, *served])
+
+
+def _steps(session: Session) -> Iterator[Queued]:
+    """Its own and those of its forks."""
+    return chain(session.steps, *(fork.steps for fork in session.forks))
 
 
 def _tell(done: "Future[None]") -> None:

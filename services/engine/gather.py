@@ -35,7 +35,7 @@ class Gather:
         """
         if not self._share:
             return 0.0
-        there = {session for session, _ in turn}
+        there = {session for session, _ in turn if session.parent is None}
         missing = {session for session in self._expected - there if session.closed is None}
         if not missing or any(queued.begun for _, queued in turn):
             self._expected = missing | there

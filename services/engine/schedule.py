@@ -4,6 +4,7 @@ Every session with little to feed, a drafted token or a block, takes part in eve
 feeds share ``chunk`` tokens of a pass, in turn: a long prompt delays nobody by more than one chunk.
 Where the cache is full, sessions that have nothing to do give way first, then the youngest to older
 ones, and see their tokens anew later: the oldest always goes on, so that all come to their end.
+Forks are the first to give way, and take nothing from anybody.
 """
 
 from collections.abc import Iterable, Sequence
@@ -64,6 +65,7 @@ def choose(turn: Sequence[Waiting], sessions: Iterable[Session], chunk: int) -> 
         At least one piece, unless ``turn`` is empty.
     """
     idle = [session for session in sessions if not session.steps and session.slot.length]
+    idle.sort(key=lambda session: session.parent is None)
     pieces: list[Piece] = []
     taking: set[Session] = set()
     for session, queued in turn:
@@ -76,7 +78,12 @@ def choose(turn: Sequence[Waiting], sessions: Iterable[Session], chunk: int) -> 
         younger = [
             other for other in turn if other[0].number > session.number and other[0] not in taking
         ]
-        if not _reserve(session, count, idle, sorted(younger, key=_age)):
+        if session.parent is not None:
+            if len(feed.tokens) > SHORT or not session.slot.reserve(count):
+                queued.over = True
+                queued.step.give_up()
+                continue
+        elif not _reserve(session, count, idle, sorted(younger, key=_age)):
             continue
         if len(feed.tokens) > SHORT:
             chunk -= count

@@ -71,6 +71,14 @@ class Step(ABC):
     def begin(self, session: "Session") -> bool:
         """Brings the session's tokens to what the step names.  False: there is nothing to run."""
 
+    def forks(self) -> Sequence[tuple[int, "Step"]]:
+        """Steps to carry out beside this one that has begun, each on a fork of the session.
+
+        Returns:
+            Of each fork: how many tokens it has in common with the session, and the step.
+        """
+        return ()
+
     @abstractmethod
     def feed(self, session: "Session") -> Feed:
         """What the model has to see next."""
@@ -96,6 +104,10 @@ class Step(ABC):
     @abstractmethod
     def take(self, session: "Session", decided: list[float]) -> bool:
         """Takes what was decided; nothing where no logits were wanted.  True: the step is done."""
+
+    def give_up(self) -> None:
+        """The cache has no room for the fork that the step is to run on: it is over."""
+        raise NotImplementedError
 
     @abstractmethod
     def fail(self, error: CascadeError) -> None:

@@ -8,11 +8,12 @@ from itertools import repeat
 from cascade.v1 import drafter_pb2, expert_pb2, law_pb2
 
 from router.answer import Answer
-from router.pace import History
+from router.pace import History, Overlap
 from router.recorder import Recorder
 from router.request import Request
-from router.sessions import DrafterSession, ExpertSession
+from router.sessions import DrafterSession, ExpertSession, Fork
 from router.strategies import STRATEGIES, Task
+from router.strategies.speculative import Piece
 from router.text import AnswerText
 from services.tokens import TokenSequence
 from tests.unit.text_samples import byte_level
@@ -23,14 +24,27 @@ AT_ONCE = repeat(0)
 
 
 class FakeDrafter(DrafterSession):
-    """Drafts the tokens of a script, by position; each piece comes after a delay."""
+    """Drafts the tokens of a script, by position; each piece comes after a delay.
 
-    def __init__(self, script: list[int], delays: Iterator[int] = AT_ONCE) -> None:
+    Its alternatives are a wrong token, then the one of another script.  After that it drafts the
+    same whatever is before: forks come before or after the session's own block.
+    """
+
+    def __init__(
+        self,
+        script: list[int],
+        delays: Iterator[int] = AT_ONCE,
+        other: list[int] | None = None,
+        forks_first: bool = False,
+        no_room: Collection[int] = (),
+    ) -> None:
         self.script, self.delays = script, delays
+        self.other = other or script
+        self.forks_first, self.no_room = forks_first, no_room
         self.tokens: list[int] = []
         self.asked: list[tuple[int, int]] = []
         self._step = 0
-        self._pieces: deque[drafter_pb2.DraftedBlock] = deque()
+        self._pieces: deque[Piece] = deque()
         self._there = asyncio.Event()
 
     async def start_draft(
@@ -41,28 +55,53 @@ class FakeDrafter(DrafterSession):
         *,
         piece_length: int = 0,
         early_stop: float = 0.0,
+        alternatives: int = 0,
+        forks: Sequence[Fork] = (),
+        fork_tokens: int = 0,
     ) -> int:
         assert position <= len(self.tokens)
         self.tokens = self.tokens[:position] + list(append)
         self.asked.append((len(self.tokens), max_tokens))
-        block = self.script[len(self.tokens) : len(self.tokens) + max_tokens]
-        if END in block:
-            block = block[: block.index(END) + 1]
-        self.tokens += block
         self._step += 1
+        block = self._block(len(self.tokens), max_tokens)
         size = piece_length or len(block)
-        self._pieces = deque(
-            drafter_pb2.DraftedBlock(
-                step_id=self._step,
-                tokens=[law_pb2.DraftedToken(id=t) for t in block[i : i + size]],
-                last=i + size >= len(block),
-            )
+        pieces = [
+            self._drafted(len(self.tokens) + i, block[i : i + size], alternatives)
             for i in range(0, len(block), size)
-        )
+        ]
+        pieces[-1].last = True
+        self._pieces = deque(pieces)
+        if forks:
+            drafted = drafter_pb2.DraftedForks(step_id=self._step)
+            for i, fork in enumerate(forks):
+                assert fork.position < len(self.tokens)
+                count = 0 if i in self.no_room else fork_tokens
+                tokens = self._block(fork.position + 1, count)
+                drafted.blocks.append(self._drafted(fork.position + 1, tokens, alternatives))
+            if self.forks_first:
+                self._pieces.appendleft(drafted)
+            else:
+                self._pieces.append(drafted)
+        self.tokens += block
         self._there.set()
         return self._step
 
-    async def piece(self) -> drafter_pb2.DraftedBlock:
+    def _block(self, start: int, count: int) -> list[int]:
+        block = self.script[start : start + count]
+        return block[: block.index(END) + 1] if END in block else block
+
+    def _drafted(
+        self, start: int, tokens: list[int], alternatives: int
+    ) -> drafter_pb2.DraftedBlock:
+        block = drafter_pb2.DraftedBlock(step_id=self._step, position=start)
+        for position, token in enumerate(tokens, start):
+            block.tokens.add(id=token)
+            if alternatives:
+                known = [token + 100, self.other[position]][:alternatives]
+                block.alternatives.add(ids=[other for other in known if other != token])
+        return block
+
+    async def piece(self) -> Piece:
         for _ in range(next(self.delays)):
             await asyncio.sleep(0)
         await self._there.wait()
@@ -171,6 +210,7 @@ def task(
     block_length: int | None = None,
     temperature: float = 0.0,
     draft_ahead: int = 0,
+    alternatives: int = 0,
     history: History | None = None,
 ) -> Task:
     law = law_pb2.Law(
@@ -187,7 +227,7 @@ def task(
         early_stop=0,
         log_probs=False,
         echo_prompt=False,
-        draft_ahead=draft_ahead,
+        overlap=Overlap(draft_ahead, alternatives),
         allow_expert_alone=history is not None,
     )
 

@@ -41,7 +41,9 @@ PREFIXES = [
 NEAR_TIE = 1e-4
 """Logits nearer than that differ by rounding alone."""
 
-Emitted = drafter_pb2.DraftedBlock | expert_pb2.Verdict | expert_pb2.DecodedTokens | CascadeError
+Block = drafter_pb2.DraftedBlock | expert_pb2.Verdict | expert_pb2.DecodedTokens
+
+Forks = list[drafter_pb2.Fork]
 
 
 def a_law(mode: law_pb2.Mode.ValueType) -> SessionLaw:
@@ -87,8 +89,15 @@ class Open:
 
     session: Session
     tokens: list[int]
-    results: SimpleQueue[Emitted] = field(default_factory=SimpleQueue)
+    results: SimpleQueue[Block | CascadeError] = field(default_factory=SimpleQueue)
     pending: bool = False
+    forks: Forks = field(default_factory=list)
+    """Those of a draft that is under way."""
+    forked: SimpleQueue[drafter_pb2.DraftedForks | CascadeError] = field(
+        default_factory=SimpleQueue
+    )
+    other: list[list[int]] = field(default_factory=list)
+    """What the forks of the last draft ended with: all their tokens."""
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +122,8 @@ class Sessions(RuleBasedStateMachine):
 
     engine: Engine
     alone: Alone
+    forked: int
+    """Blocks that were drafted on forks, by all of them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -146,15 +157,37 @@ class Sessions(RuleBasedStateMachine):
         self._decode(one, position, list(tail), n)
 
     @precondition(lambda self: self.open)
-    @rule(which=st.integers(0, SESSIONS), back=st.integers(0, 20), n=st.integers(1, 5))
-    def draft(self, which: int, back: int, n: int) -> None:
-        """Drafts from some tokens back."""
+    @rule(
+        which=st.integers(0, SESSIONS),
+        back=st.integers(0, 20),
+        n=st.integers(1, 5),
+        forks=st.lists(st.tuples(st.integers(1, 20), st.integers(0, 255)), max_size=4),
+        fork_tokens=st.integers(1, 5),
+    )
+    def draft(
+        self, which: int, back: int, n: int, forks: list[tuple[int, int]], fork_tokens: int
+    ) -> None:
+        """Drafts from some tokens back, and on forks that leave some tokens before that."""
         one = self._settled(which)
         position = max(len(one.tokens) - back, 1)
-        del one.tokens[position:]
-        request = drafter_pb2.DraftStep(position=position, max_tokens=n)
-        facts = self.engine.model.facts
-        self._submit(one, DraftStep(request, facts, SPECULATIVE, frozenset(), one.results.put))
+        self._draft(one, position, [], n, forks, fork_tokens)
+
+    @precondition(lambda self: any(one.other for one in self.open))
+    @rule(
+        i=st.integers(0, 100),
+        cut=st.integers(0, 2),
+        n=st.integers(1, 5),
+        forks=st.lists(st.tuples(st.integers(1, 20), st.integers(0, 255)), max_size=2),
+    )
+    def follow(self, i: int, cut: int, n: int, forks: list[tuple[int, int]]) -> None:
+        """Drafts on from what a fork of the last draft ended with."""
+        one = next(one for one in self.open if one.other)
+        other = one.other[i % len(one.other)]
+        self._settled(self.open.index(one))
+        other = other[: max(len(other) - cut, 1)]
+        same = [a == b for a, b in zip(other, one.tokens, strict=False)]
+        common = same.index(False) if False in same else len(same)
+        self._draft(one, common, other[common:], n, forks, 2)
 
     @precondition(lambda self: self.open)
     @rule(which=st.integers(0, SESSIONS), n=st.integers(0, 8), wrong=st.integers(0, 10))
@@ -221,6 +254,34 @@ class Sessions(RuleBasedStateMachine):
         facts = self.engine.model.facts
         self._submit(one, DecodeStep(request, facts, EXPERT, frozenset(), one.results.put))
 
+    def _draft(
+        self,
+        one: Open,
+        position: int,
+        append: list[int],
+        n: int,
+        forks: list[tuple[int, int]],
+        fork_tokens: int,
+    ) -> None:
+        del one.tokens[position:]
+        one.tokens.extend(append)
+        base = len(one.tokens)
+        one.forks = [
+            drafter_pb2.Fork(position=base - back, id=token) for back, token in forks if back < base
+        ]
+        request = drafter_pb2.DraftStep(
+            position=position,
+            append=append,
+            max_tokens=n,
+            forks=one.forks,
+            fork_tokens=fork_tokens,
+        )
+        facts = self.engine.model.facts
+        step = DraftStep(
+            request, facts, SPECULATIVE, frozenset(), one.results.put, emit_forks=one.forked.put
+        )
+        self._submit(one, step)
+
     def _submit(self, one: Open, step: DecodeStep | DraftStep | VerifyStep) -> None:
         one.pending = True
         self.engine.submit(one.session, step)
@@ -232,18 +293,33 @@ class Sessions(RuleBasedStateMachine):
             assert not isinstance(result, CascadeError), result
             if not isinstance(result, drafter_pb2.DraftedBlock):
                 assert not result.stale
+            one.other.clear()
+            if one.forks:
+                self._check_forks(one)
             tokens = [token.id for token in result.tokens]
             self.alone.check(one.tokens, tokens)
             one.tokens.extend(tokens)
             one.pending = False
         return one
 
+    def _check_forks(self, one: Open) -> None:
+        forked = one.forked.get(timeout=20)
+        assert not isinstance(forked, CascadeError), forked
+        for fork, block in zip(one.forks, forked.blocks, strict=True):
+            tokens = [token.id for token in block.tokens]
+            before = [*one.tokens[: fork.position], fork.id]
+            self.alone.check(before, tokens)
+            if tokens:
+                one.other.append([*before, *tokens])
+        type(self).forked += len(one.other)
+        one.forks = []
+
 
 def test_any_mix_of_sessions_equals_each_alone(engine: Engine, alone: Alone) -> None:
     class Machine(Sessions):
         pass
 
-    Machine.engine, Machine.alone = engine, alone
+    Machine.engine, Machine.alone, Machine.forked = engine, alone, 0
     run_state_machine_as_test(
         Machine,
         settings=settings(
@@ -255,3 +331,4 @@ def test_any_mix_of_sessions_equals_each_alone(engine: Engine, alone: Alone) -> 
         ),
     )
     assert engine.model.cache.found_tokens > 1000, "prefixes were shared"
+    assert Machine.forked > 100

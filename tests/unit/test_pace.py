@@ -5,7 +5,7 @@ import math
 import pytest
 from cascade.v1 import law_pb2
 
-from router.pace import Histories, History, Pace
+from router.pace import Histories, History, Overlap, Pace
 from router.pace.acceptance import Acceptance
 from router.pace.pace import MAX_LENGTH
 from router.pace.times import Cost, Times
@@ -40,7 +40,7 @@ def emitted(a: float, n: int, *, bonus: bool) -> float:
 @pytest.mark.parametrize("ahead", [0, 1])
 def test_the_length_is_the_fastest(rate: float, trip: float, bonus: bool, ahead: int) -> None:
     history = History(accepting(rate), known(4.0, 30.0, trip))
-    pace = Pace(history, fixed=None, start=5, bonus=bonus, ahead=ahead)
+    pace = Pace(history, fixed=None, start=5, bonus=bonus, overlap=Overlap(ahead))
 
     def speed(n: int) -> float:
         used = rate ** (n + bonus) if ahead else 0.0
@@ -53,25 +53,27 @@ def test_the_length_is_the_fastest(rate: float, trip: float, bonus: bool, ahead:
 
 
 def test_until_something_is_known_the_length_is_the_given_one() -> None:
-    pace = Pace(History(), fixed=None, start=6, bonus=False, ahead=1)
+    pace = Pace(History(), fixed=None, start=6, bonus=False, overlap=Overlap(1))
     assert (pace.length, pace.ahead) == (6, 1)
 
 
 def test_a_fixed_length_is_kept() -> None:
     history = History(accepting(0.95), known(4.0, 30.0, 10.0))
-    assert Pace(history, fixed=3, start=5, bonus=True, ahead=0).length == 3
-    low = Pace(History(accepting(0.1), known(4, 30, 10)), fixed=3, start=5, bonus=False, ahead=2)
+    assert Pace(history, fixed=3, start=5, bonus=True, overlap=Overlap()).length == 3
+    low = Pace(
+        History(accepting(0.1), known(4, 30, 10)), fixed=3, start=5, bonus=False, overlap=Overlap(2)
+    )
     assert (low.length, low.ahead) == (3, 0)
 
 
 def test_a_session_that_learns_changes_its_length_and_the_next_begins_with_it() -> None:
     history = History(Acceptance(), known(4.0, 30.0, 10.0))
-    pace = Pace(history, fixed=None, start=5, bonus=False, ahead=0)
+    pace = Pace(history, fixed=None, start=5, bonus=False, overlap=Overlap())
     before = pace.length
     for _ in range(200):
         pace.verified(0, 1)
     assert pace.length < before
-    assert Pace(history, fixed=None, start=5, bonus=False, ahead=0).length == pace.length
+    assert Pace(history, fixed=None, start=5, bonus=False, overlap=Overlap()).length == pace.length
     for _ in range(3000):
         pace.verified(pace.length, pace.length)
     assert pace.length > before

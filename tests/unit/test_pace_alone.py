@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from router.pace import History, Pace
+from router.pace import History, Overlap, Pace
 from router.pace.history import LEAST_STRETCH
 
 DRAFT_MS, PASS_MS = 4.0, 30.0
@@ -16,7 +16,7 @@ def session(
     history: History, chance: random.Random, acceptance: float, trip_ms: float
 ) -> tuple[float, int]:
     """An answer's milliseconds, and how many of its tokens the expert decoded alone."""
-    pace = Pace(history, fixed=None, start=6, bonus=False, ahead=0, may_go_alone=True)
+    pace = Pace(history, fixed=None, start=6, bonus=False, overlap=Overlap(), may_go_alone=True)
     ms, done, alone = 0.0, 0, 0
     while done < TOKENS:
         if pace.alone:
@@ -77,7 +77,7 @@ def test_no_first_session_that_pays_is_mistaken(seed: int) -> None:
 def test_who_may_not_go_alone_does_not() -> None:
     history, chance = History(), random.Random(2)
     session(history, chance, 0.05, 40.0)
-    pace = Pace(history, fixed=None, start=6, bonus=False, ahead=0)
+    pace = Pace(history, fixed=None, start=6, bonus=False, overlap=Overlap())
     for _ in range(100):
         pace.verified(0, 1)
     assert (pace.alone, pace.length) == (0, 1)
@@ -86,9 +86,9 @@ def test_who_may_not_go_alone_does_not() -> None:
 def test_each_trial_that_fails_doubles_the_next_stretch() -> None:
     history, chance = History(), random.Random(3)
     session(history, chance, 0.1, 10.0)
-    pace = Pace(history, fixed=None, start=6, bonus=False, ahead=0, may_go_alone=True)
+    pace = Pace(history, fixed=None, start=6, bonus=False, overlap=Overlap(), may_go_alone=True)
     assert "does not pay" in history.reason
-    other = Pace(history, fixed=None, start=6, bonus=False, ahead=0, may_go_alone=True)
+    other = Pace(history, fixed=None, start=6, bonus=False, overlap=Overlap(), may_go_alone=True)
     assert other.alone == pace.alone, "one stretch for all sessions"
     stretches: list[int] = []
     while len(stretches) < 4:
@@ -104,7 +104,7 @@ def test_a_trial_that_costs_next_to_nothing_is_still_a_trial() -> None:
     """However slow the expert was alone, the next stretch is longer: that tells a trial apart."""
     history, chance = History(), random.Random(4)
     session(history, chance, 0.1, 10.0)
-    pace = Pace(history, fixed=None, start=6, bonus=False, ahead=0, may_go_alone=True)
+    pace = Pace(history, fixed=None, start=6, bonus=False, overlap=Overlap(), may_go_alone=True)
     history.stretch = LEAST_STRETCH
     pace.decoded_alone(pace.alone, 1e6 * PASS_MS * pace.alone)
     assert history.stretch == 2 * LEAST_STRETCH

@@ -64,6 +64,9 @@ delays = st.lists(st.integers(0, 12), min_size=1, max_size=8).map(cycle)
     max_tokens=st.integers(1, 30),
     forgets=st.booleans(),
     defers=st.sets(st.integers(3, 40), max_size=4),
+    alternatives=st.integers(0, 2),
+    forks_first=st.booleans(),
+    no_room=st.sets(st.integers(0, 8)),
     drafter=delays,
     expert=delays,
 )
@@ -76,6 +79,9 @@ def test_drafting_ahead_changes_no_token(
     max_tokens: int,
     forgets: bool,
     defers: set[int],
+    alternatives: int,
+    forks_first: bool,
+    no_room: set[int],
     drafter: Iterator[int],
     expert: Iterator[int],
 ) -> None:
@@ -84,12 +90,13 @@ def test_drafting_ahead_changes_no_token(
     script = [0 if i - 3 in wrong else token for i, token in enumerate(answer)]
     made = task(
         law_pb2.MODE_SPECULATIVE,
-        FakeDrafter(script, drafter),
+        FakeDrafter(script, drafter, answer, forks_first, no_room),
         FakeExpert(answer, bonus=bonus, forgets=forgets, delays=expert, defers=defers),
         max_tokens,
         block_length,
         temperature=0.0 if bonus else 1.0,
         draft_ahead=ahead,
+        alternatives=alternatives,
     )
     whole = answer[3 : 3 + max_tokens]
     expected = whole[: whole.index(END) + 1] if END in whole else whole
@@ -97,6 +104,8 @@ def test_drafting_ahead_changes_no_token(
     stats = made.recorder.statistics()
     assert stats.blocks_ahead_used <= stats.blocks_ahead
     assert ahead or not stats.blocks_ahead
+    assert stats.forks_used <= stats.forks
+    assert (ahead and alternatives) or not stats.forks
 
 
 @pytest.mark.parametrize("bonus", [False, True])
@@ -115,6 +124,31 @@ async def test_while_all_is_accepted_the_expert_never_waits(bonus: bool) -> None
     stats = made.recorder.statistics()
     assert stats.rounds == 40 / (4 + bonus)
     assert stats.blocks_ahead == stats.blocks_ahead_used == stats.rounds - 1
+
+
+@pytest.mark.parametrize("forks_first", [False, True])
+@pytest.mark.parametrize("bonus", [False, True])
+async def test_a_foreseen_rejection_costs_no_wait(bonus: bool, forks_first: bool) -> None:
+    """Every fourth token is the drafter's second alternative, and the expert slow."""
+    history = History()
+    made = task(
+        law_pb2.MODE_SPECULATIVE,
+        FakeDrafter(WRONG, other=RIGHT, forks_first=forks_first),
+        FakeExpert(RIGHT, bonus=bonus, delays=repeat(30)),
+        max_tokens=40,
+        block_length=4,
+        temperature=0.0 if bonus else 1.0,
+        draft_ahead=1,
+        alternatives=2,
+        history=history,
+    )
+    assert await run(made) == RIGHT[3:43]
+    stats = made.recorder.statistics()
+    assert stats.rejections == stats.tokens_by_origin["ORIGIN_RESAMPLED"] == 10
+    assert list(stats.rejections_by_alternative) == [0, 10]
+    # At first the second alternative is not known to be worth its forks.
+    assert stats.forks_used >= 8
+    assert history.foresight.rates(2)[1] > 0.5
 
 
 async def test_without_a_bonus_one_token_more_is_drafted() -> None:
