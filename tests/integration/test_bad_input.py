@@ -43,6 +43,12 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "block length 0": ({"block_length": 0}, "block_length", "[1, 64]"),
     "block length too large": ({"block_length": 65}, "block_length", "[1, 64]"),
     "too far ahead": ({"draft_ahead": 9}, "draft_ahead", "[0, 8]"),
+    "alternatives": ({"alternatives": 9}, "alternatives", "[0, 8]"),
+    "nothing ahead": (
+        {"alternatives": 1, "draft_ahead": 0},
+        "alternatives",
+        "must be 0 where draft_ahead is 0, got 1",
+    ),
     "10,000 stops": ({"stop_strings": ["x"] * 10_000}, "stop_strings", "at most 16"),
     "empty stop": ({"stop_strings": ["a", ""]}, "stop_strings[1]", "got 0"),
     "long stop": ({"stop_strings": ["a" * 257]}, "stop_strings[0]", "257"),

@@ -27,6 +27,11 @@ LOSSLESS = Cell(law_pb2.MODE_SPECULATIVE, law_pb2.RULE_LOSSLESS)
 COUPLED = Cell(law_pb2.MODE_SPECULATIVE, law_pb2.RULE_LOSSLESS, coupled=True)
 
 
+def overlap(seed: int) -> dict[str, int]:
+    """Another for each seed."""
+    return {"draft_ahead": seed % 3, "alternatives": seed % 4 if seed % 3 else 0}
+
+
 @pytest.fixture
 async def client(tiny_services: Services) -> AsyncIterator[Client]:
     async with connected(tiny_services.address) as client:
@@ -54,7 +59,7 @@ async def test_coupled_answers_equal_the_experts(
     seeds = range(500)
     own = await asyncio.gather(*(answer(client, s, mode=law_pb2.MODE_EXPERT) for s in seeds))
     ours = await asyncio.gather(
-        *(answer(client, s, block_length=1 + s % 8, draft_ahead=s % 3, **coupled) for s in seeds)
+        *(answer(client, s, block_length=1 + s % 8, **overlap(s), **coupled) for s in seeds)
     )
     assert ours == own
     other = tmp_path / "drafter"

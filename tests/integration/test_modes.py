@@ -20,6 +20,9 @@ MODES: dict[str, dict[str, Any]] = {
     "drafter": {"mode": law_pb2.MODE_DRAFTER},
 }
 
+OVERLAPS = ((1, 0, 0), (3, 0, 0), (7, 0, 0), (1, 1, 2), (3, 1, 0), (3, 1, 3), (4, 3, 1), (1, 0, 0))
+"""Block length, blocks ahead, alternatives."""
+
 
 @pytest.fixture
 async def client(tiny_services: Services) -> AsyncIterator[Client]:
@@ -39,8 +42,16 @@ async def test_greedy_speculative_equals_greedy_expert(client: Client) -> None:
     experts = await answers(mode=law_pb2.MODE_EXPERT)
     assert len({tuple(ids) for ids in experts}) >= 20, "the prompts differ in their answers"
     fields = {"mode": law_pb2.MODE_SPECULATIVE}
-    for n, ahead in ((1, 1), (2, 0), (5, 0), (5, 1), (8, 3)):
-        assert await answers(block_length=n, draft_ahead=ahead, **fields) == experts, (n, ahead)
+    for n, ahead, alternatives in (
+        (1, 1, 1),
+        (2, 0, 0),
+        (5, 0, 0),
+        (5, 1, 0),
+        (4, 1, 3),
+        (8, 3, 2),
+    ):
+        overlap = {"draft_ahead": ahead, "alternatives": alternatives}
+        assert await answers(block_length=n, **overlap, **fields) == experts, (n, overlap)
     # Whatever the router chooses, the expert alone included: at temperature 0 it is the same.
     assert await answers(allow_expert_alone=True, **fields) == experts
 
@@ -53,8 +64,15 @@ async def test_the_seed_decides_whatever_the_blocks(client: Client, name: str) -
     for i, prompt in enumerate(PROMPTS[:8]):
         first, *others = await asyncio.gather(
             *(
-                client.generate(prompt=prompt, seed=i, block_length=n, draft_ahead=ahead, **fields)
-                for n, ahead in ((1, 0), (3, 0), (7, 0), (1, 1), (3, 1), (4, 3), (1, 0))
+                client.generate(
+                    prompt=prompt,
+                    seed=i,
+                    block_length=n,
+                    draft_ahead=ahead,
+                    alternatives=alternatives,
+                    **fields,
+                )
+                for n, ahead, alternatives in OVERLAPS
             )
         )
         assert all(other.ids == first.ids for other in others)
@@ -109,9 +127,9 @@ async def test_defaults_are_told(client: Client) -> None:
     assert len(seeds) == 3
 
 
-@pytest.mark.parametrize("ahead", [0, 1])
+@pytest.mark.parametrize(("ahead", "alternatives"), [(0, 0), (1, 0), (1, 3)])
 @pytest.mark.parametrize("name", MODES)
-async def test_statistics_add_up(client: Client, name: str, ahead: int) -> None:
+async def test_statistics_add_up(client: Client, name: str, ahead: int, alternatives: int) -> None:
     """Every emitted token has an origin; counts agree with each other."""
     result = await client.generate(
         prompt=PROMPTS[0],
@@ -120,6 +138,7 @@ async def test_statistics_add_up(client: Client, name: str, ahead: int) -> None:
         max_tokens=60,
         ignore_end_tokens=True,
         draft_ahead=ahead,
+        alternatives=alternatives,
         **MODES[name],
     )
     stats = result.finished.statistics
@@ -133,6 +152,10 @@ async def test_statistics_add_up(client: Client, name: str, ahead: int) -> None:
         # Drafting ahead, the expert sees the prompt in a pass of its own.
         assert stats.expert_calls == stats.rounds + ahead
         assert stats.blocks_ahead_used <= stats.blocks_ahead <= ahead * stats.rounds + ahead
+        rejections = stats.tokens_by_origin["ORIGIN_RESAMPLED"]
+        assert stats.rejections == (rejections if alternatives else 0)
+        assert stats.forks_used <= sum(stats.rejections_by_alternative) <= stats.rejections
+        assert bool(stats.forks_used) == bool(alternatives)
         assert stats.distance == 0 if name == "speculative" else stats.distance > 0
     else:
         assert not stats.HasField("acceptance_rate")

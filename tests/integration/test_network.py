@@ -44,9 +44,10 @@ async def test_latency_and_drafting_ahead_change_no_token(net: Network, name: st
         net.link.latency_s = net.link.jitter_s = 0.0
         plain = [await answer(client, seed, draft_ahead=0, **LAWS[name]) for seed in range(3)]
         net.link.latency_s, net.link.jitter_s = 0.002, 0.004
-        for ahead in (0, 1, 3):
-            late = [await answer(client, s, draft_ahead=ahead, **LAWS[name]) for s in range(3)]
-            assert late == plain, ahead
+        for ahead, alternatives in ((0, 0), (1, 0), (1, 2), (3, 0), (3, 2)):
+            overlap = {"draft_ahead": ahead, "alternatives": alternatives}
+            late = [await answer(client, seed, **overlap, **LAWS[name]) for seed in range(3)]
+            assert late == plain, overlap
 
 
 async def test_the_expert_alone_says_the_same_at_temperature_0(net: Network) -> None:

@@ -90,6 +90,7 @@ async def draw(address: str, cell: Cell, n: int, first_seed: int) -> Counter[tup
                     max_tokens=2,
                     block_length=1 + seed % 3,
                     draft_ahead=int(seed % 4 == 0),
+                    alternatives=2 * (seed % 8 == 0),
                     **fields,
                 )
                 counts[tuple(result.ids)] += 1

@@ -28,7 +28,7 @@ TEMPERATURES = [0.0, 0.7, 1.0]
 
 
 async def served(
-    client: Client, laws: list[law_pb2.Law], block_length: int, draft_ahead: int = 0
+    client: Client, laws: list[law_pb2.Law], block_length: int, **overlap: int
 ) -> list[Result]:
     """An answer for each law."""
     free = asyncio.Semaphore(AT_ONCE)
@@ -40,8 +40,7 @@ async def served(
                 prompt=PROMPTS[index % len(PROMPTS)],
                 max_tokens=TOKENS,
                 block_length=block_length,
-                draft_ahead=draft_ahead,
-                **fields,
+                **{"draft_ahead": 0, **overlap, **fields},
             )
 
     return await asyncio.gather(*(one(i, law) for i, law in enumerate(laws)))
@@ -87,9 +86,11 @@ async def test_the_services_answer_as_the_oracle(
     async with connected(tiny_services.address) as client:
         results = await served(client, laws, block_length=3)
         others = await served(client, laws, block_length=7)
-        overlapped = await served(client, laws, block_length=3, draft_ahead=2)
+        ahead = await served(client, laws, block_length=3, draft_ahead=2, alternatives=0)
+        forked = await served(client, laws, block_length=3, draft_ahead=1, alternatives=2)
     assert [r.ids for r in others] == [r.ids for r in results], "blocks of 3 and 7 differ"
-    assert [r.ids for r in overlapped] == [r.ids for r in results], "drafting ahead differs"
+    assert [r.ids for r in ahead] == [r.ids for r in results], "drafting ahead differs"
+    assert [r.ids for r in forked] == [r.ids for r in results], "drafting on forks differs"
     for index, (result, law) in enumerate(zip(results, laws, strict=True)):
         check(result, PROMPTS[index % len(PROMPTS)], law)
     assert sum(len(result.ids) for result in results) > 10 * answers, "answers are too short"
