@@ -11,7 +11,7 @@ from bench import options, results
 from bench.machine import Watch
 from bench.network.measure import Measured, measure, measure_adaptive, measure_alone
 from bench.network.plot import save_plot
-from bench.network.predicted import Point, Times
+from bench.network.predicted import Overlap, Point, Times
 from bench.network.report import Place, Run, to_json, to_markdown
 from bench.network.services import network
 from bench.progress import progress_bar
@@ -21,6 +21,7 @@ ACCEPTANCES = (0.6, 0.75, 0.85, 0.95)
 ROUND_TRIPS_MS = (0.0, 1.0, 10.0, 40.0)
 BLOCK_LENGTHS = (1, 2, 3, 4, 6, 8, 12, 16)
 AHEADS = (0, 1)
+ALTERNATIVES = (0, 1)
 
 
 def run_network(
@@ -40,6 +41,15 @@ def run_network(
         list[int] | None,
         typer.Option(min=0, max=8, help="Blocks drafted ahead", show_default=str(AHEADS)),
     ] = None,
+    alternatives: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=0, max=8, help="Prepared for, where it drafts ahead", show_default=str(ALTERNATIVES)
+        ),
+    ] = None,
+    foreseen: Annotated[
+        float, typer.Option(min=0, max=1, help="Rejected tokens that are the drafter's next-best")
+    ] = 0.6,
     draft_ms: Annotated[float, typer.Option(min=0, help="Of a drafted token")] = 4.0,
     pass_ms: Annotated[float, typer.Option(min=0.1, help="Of a pass of the expert")] = 30.0,
     max_tokens: options.MaxTokens = 200,
@@ -54,20 +64,25 @@ def run_network(
     acceptances = acceptance or list(ACCEPTANCES)
     found: list[Measured] = []
     alone: dict[Place, float] = {}
-    adaptive: dict[tuple[Place, int], float] = {}
-    aheads = ahead or list(AHEADS)
-    per_place = 1 + len(aheads) * (1 + (1 + len(block_length or BLOCK_LENGTHS)) * repeats)
+    adaptive: dict[tuple[Place, Overlap], float] = {}
+    overlaps = [
+        Overlap(k, known)
+        for k in ahead or AHEADS
+        for known in (alternatives or ALTERNATIVES)
+        if k or not known
+    ]
+    per_place = 1 + len(overlaps) * (1 + (1 + len(block_length or BLOCK_LENGTHS)) * repeats)
     with progress_bar(len(acceptances) * len(trips) * per_place) as bar:
         for a in acceptances:
             bar.say(f"acceptance {a:g}: starting the services")
-            with network(times, a) as net:
+            with network(times, a, foreseen) as net:
                 for trip in trips:
                     bar.say(f"acceptance {a:g}, round trip {trip:g} ms")
                     net.link.latency_s = trip / 2000
                     points = [
-                        Measured(Point(a, trip, n, k))
+                        Measured(Point(a, trip, n, overlap))
                         for n in block_length or BLOCK_LENGTHS
-                        for k in aheads
+                        for overlap in overlaps
                     ]
                     alone[trip, a] = measure_alone(net.router, max_tokens // 4, seed=1)
                     bar.advance()
@@ -76,15 +91,17 @@ def run_network(
                             measure(net.router, times, point, max_tokens, seed=repeat)
                             bar.advance()
                     found += points
-                    for k in aheads:
+                    for overlap in overlaps:
                         rates = []
                         for repeat in range(-1, repeats):  # the first one learns
-                            rates.append(measure_adaptive(net.router, k, max_tokens, repeat % 256))
+                            rate = measure_adaptive(net.router, overlap, max_tokens, repeat % 256)
+                            rates.append(rate)
                             bar.advance()
-                        adaptive[(trip, a), k] = median(rates[1:])
+                        adaptive[(trip, a), overlap] = median(rates[1:])
     run = Run(
         machine=watch.machine(),
         times=times,
+        foreseen=foreseen,
         tokens=max_tokens,
         repeats=repeats,
         alone=dict(sorted(alone.items())),

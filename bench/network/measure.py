@@ -8,7 +8,7 @@ import grpc
 from cascade.v1 import law_pb2, router_pb2, router_pb2_grpc
 
 from bench.errors import ServiceFailed
-from bench.network.predicted import Point, Times, round_ms
+from bench.network.predicted import Overlap, Point, Times, round_ms
 from services.serving.options import CHANNEL_OPTIONS
 
 
@@ -21,8 +21,10 @@ class Measured:
     """Tokens a second, from the end of the first round to the end of the last."""
     predicted_per_s: list[float] = field(default_factory=list)
     """The same for the blocks as they were accepted: only times are predicted."""
-    used: list[float] = field(default_factory=list)
-    """Share of the blocks drafted ahead that were verified."""
+    ready: list[float] = field(default_factory=list)
+    """Share of the rounds after which the next block had been drafted."""
+    foreseen: list[float] = field(default_factory=list)
+    """Share of the rejections for which a block had been prepared."""
 
     @property
     def rate(self) -> float:
@@ -39,18 +41,21 @@ def measure(address: str, times: Times, into: Measured, tokens: int, seed: int) 
     """One answer at a point."""
     point = into.point
     request = _request(law_pb2.MODE_SPECULATIVE, tokens, seed)
-    request.block_length, request.draft_ahead = point.block_length, point.ahead
+    request.block_length = point.block_length
+    _set_overlap(request, point.overlap)
     request.allow_expert_alone = False
     first, last, finished = _answer(address, request)
     stats = finished.statistics
     accepted = list(stats.accepted_by_position)
     whole = accepted[point.block_length - 1] if len(accepted) >= point.block_length else 0
+    ready = (whole + stats.forks_used) / stats.rounds if point.overlap.ahead else 0.0
     rounds = stats.rounds - 1
     emitted = finished.usage.completion_tokens - first[1]
     into.per_s.append(emitted / (last - first[0]))
-    expected_ms = rounds * round_ms(times, point, whole / stats.rounds)
-    into.predicted_per_s.append(1000 * emitted / expected_ms)
-    into.used.append(stats.blocks_ahead_used / stats.blocks_ahead if stats.blocks_ahead else 0.0)
+    into.predicted_per_s.append(1000 * emitted / (rounds * round_ms(times, point, ready)))
+    into.ready.append(ready)
+    rejections = stats.tokens_by_origin["ORIGIN_RESAMPLED"]
+    into.foreseen.append(stats.forks_used / rejections if rejections else 0.0)
 
 
 def measure_alone(address: str, tokens: int, seed: int) -> float:
@@ -58,11 +63,15 @@ def measure_alone(address: str, tokens: int, seed: int) -> float:
     return _rate(address, _request(law_pb2.MODE_EXPERT, tokens, seed))
 
 
-def measure_adaptive(address: str, ahead: int, tokens: int, seed: int) -> float:
+def measure_adaptive(address: str, overlap: Overlap, tokens: int, seed: int) -> float:
     """Tokens a second where the router chooses, after the first round."""
     request = _request(law_pb2.MODE_SPECULATIVE, tokens, seed)
-    request.draft_ahead = ahead
+    _set_overlap(request, overlap)
     return _rate(address, request)
+
+
+def _set_overlap(request: router_pb2.GenerateRequest, overlap: Overlap) -> None:
+    request.draft_ahead, request.alternatives = overlap.ahead, overlap.alternatives
 
 
 def _rate(address: str, request: router_pb2.GenerateRequest) -> float:

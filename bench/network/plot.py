@@ -5,7 +5,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
-from bench.network.predicted import Point, Times, rate
+from bench.network.predicted import Overlap, Point, rate
 from bench.network.report import Run
 
 matplotlib.use("Agg")
@@ -19,7 +19,7 @@ def save_plot(run: Run, folder: Path) -> Path:
     trips = list(dict.fromkeys(trip for trip, _ in run.alone))
     figure = Figure(figsize=(3.6 * len(trips) + 1, 4.8), layout="constrained")
     figure.suptitle(
-        "Drafting ahead over a network, the best fixed block length at each point\n"
+        "Overlap over a network, the best fixed block length at each point\n"
         f"simulated: drafter {run.times.draft_ms:g} ms a token, expert {run.times.pass_ms:g} ms a "
         "pass"
     )
@@ -27,21 +27,20 @@ def save_plot(run: Run, folder: Path) -> Path:
     panels = figure.subplots(1, len(trips), sharey=True, squeeze=False)[0]
     for axes, trip in zip(panels, trips, strict=True):
         places = [place for place in run.alone if place[0] == trip]
-        for ahead, colour in zip(run.aheads, _COLOURS, strict=False):
-            name = f"{ahead} ahead" if ahead else "no overlap"
+        for overlap, colour in zip(run.overlaps, _COLOURS, strict=False):
             axes.plot(
                 _CURVE,
-                [_best(run.times, trip, a, ahead, lengths) for a in _CURVE],
+                [_best(run, trip, a, overlap, lengths) for a in _CURVE],
                 color=colour,
                 linewidth=1,
-                label=f"{name}, predicted",
+                label=f"{overlap}, predicted",
             )
             axes.plot(
                 [a for _, a in places],
-                [run.best(place, ahead).rate for place in places],
+                [run.best(place, overlap).rate for place in places],
                 "o",
                 color=colour,
-                label=f"{name}, measured",
+                label=f"{overlap}, measured",
             )
         axes.plot(
             [a for _, a in places],
@@ -62,5 +61,6 @@ def save_plot(run: Run, folder: Path) -> Path:
     return path
 
 
-def _best(times: Times, trip: float, acceptance: float, ahead: int, lengths: list[int]) -> float:
-    return max(rate(times, Point(acceptance, trip, n, ahead)) for n in lengths)
+def _best(run: Run, trip: float, acceptance: float, overlap: Overlap, lengths: list[int]) -> float:
+    points = [Point(acceptance, trip, n, overlap) for n in lengths]
+    return max(rate(run.times, point, run.foreseen) for point in points)

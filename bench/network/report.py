@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from statistics import mean
 from typing import Any
 
 from bench.machine import Machine
 from bench.markdown import Cell, bullets, document, table
 from bench.network.measure import Measured
-from bench.network.predicted import Times, rate
+from bench.network.predicted import Overlap, Times, rate
 
 Place = tuple[float, float]
 """A round trip, ms, and an acceptance."""
@@ -19,30 +20,32 @@ class Run:
 
     machine: Machine
     times: Times
+    foreseen: float
+    """The chance that a rejected token is the drafter's next-best."""
     tokens: int
     repeats: int
     alone: Mapping[Place, float]
     """Tokens a second of the expert alone."""
-    adaptive: Mapping[tuple[Place, int], float]
-    """Tokens a second where the router chooses the block length, by blocks ahead."""
+    adaptive: Mapping[tuple[Place, Overlap], float]
+    """Tokens a second where the router chooses the block length."""
     measured: Sequence[Measured]
 
-    def at(self, place: Place, ahead: int) -> list[Measured]:
+    def at(self, place: Place, overlap: Overlap) -> list[Measured]:
         """Every block length at a place."""
         return [
             m
             for m in self.measured
-            if (m.point.round_trip_ms, m.point.acceptance) == place and m.point.ahead == ahead
+            if (m.point.round_trip_ms, m.point.acceptance) == place and m.point.overlap == overlap
         ]
 
-    def best(self, place: Place, ahead: int) -> Measured:
+    def best(self, place: Place, overlap: Overlap) -> Measured:
         """The fastest block length at a place."""
-        return max(self.at(place, ahead), key=lambda m: m.rate)
+        return max(self.at(place, overlap), key=lambda m: m.rate)
 
     @property
-    def aheads(self) -> list[int]:
-        """The numbers of blocks ahead that were measured."""
-        return sorted({m.point.ahead for m in self.measured})
+    def overlaps(self) -> list[Overlap]:
+        """Those that were measured."""
+        return sorted({m.point.overlap for m in self.measured})
 
 
 def to_markdown(run: Run, picture: str) -> str:
@@ -74,12 +77,12 @@ def to_markdown(run: Run, picture: str) -> str:
 
 def _best_table(run: Run) -> str:
     header = ["round trip, ms", "acceptance", "expert alone"]
-    for ahead in run.aheads:
-        header += [f"{ahead} ahead", "block", "of predicted"]
-    header += [f"gain of {ahead} ahead" for ahead in run.aheads[1:]]
+    for overlap in run.overlaps:
+        header += [str(overlap), "block", "of predicted"]
+    header += [f"gain of {overlap}" for overlap in run.overlaps[1:]]
     rows: list[list[Cell]] = []
     for place, alone in run.alone.items():
-        best = [run.best(place, ahead) for ahead in run.aheads]
+        best = [run.best(place, overlap) for overlap in run.overlaps]
         row: list[Cell] = [f"{place[0]:g}", f"{place[1]:g}", f"{alone:.1f}"]
         for m in best:
             row += [f"{m.rate:.1f}", m.point.block_length, f"{m.of_predicted:.2f}"]
@@ -90,32 +93,33 @@ def _best_table(run: Run) -> str:
 
 def _adaptive_table(run: Run) -> str:
     header = ["round trip, ms", "acceptance"]
-    for ahead in run.aheads:
-        header += [f"{ahead} ahead, tokens/s", "of the best fixed", "of the expert alone"]
+    for overlap in run.overlaps:
+        header += [f"{overlap}, tokens/s", "of the best fixed", "of the expert alone"]
     rows: list[list[Cell]] = []
     for place, alone in run.alone.items():
         row: list[Cell] = [f"{place[0]:g}", f"{place[1]:g}"]
-        for ahead in run.aheads:
-            rate_ = run.adaptive[place, ahead]
-            best = run.best(place, ahead).rate
+        for overlap in run.overlaps:
+            rate_ = run.adaptive[place, overlap]
+            best = run.best(place, overlap).rate
             row += [f"{rate_:.1f}", f"{rate_ / best:.2f}", f"{rate_ / alone:.2f}"]
         rows.append(row)
     return table(header, rows)
 
 
 def _point_table(run: Run) -> str:
-    header = ["round trip, ms", "acceptance", "block", "ahead", "tokens/s", "of predicted"]
-    header += ["expected", "blocks ahead used"]
+    header = ["round trip, ms", "acceptance", "block", "overlap", "tokens/s", "of predicted"]
+    header += ["expected", "next block ready", "rejections foreseen"]
     rows: list[list[Cell]] = [
         [
             f"{m.point.round_trip_ms:g}",
             f"{m.point.acceptance:g}",
             m.point.block_length,
-            m.point.ahead,
+            str(m.point.overlap),
             f"{m.rate:.1f}",
             f"{m.of_predicted:.3f}",
-            f"{rate(run.times, m.point):.1f}",
-            f"{sum(m.used) / len(m.used):.2f}",
+            f"{rate(run.times, m.point, run.foreseen):.1f}",
+            f"{mean(m.ready):.2f}",
+            f"{mean(m.foreseen):.2f}",
         ]
         for m in run.measured
     ]
@@ -127,6 +131,7 @@ def to_json(run: Run) -> dict[str, Any]:
     return {
         "machine": run.machine.to_json(),
         "times": asdict(run.times),
+        "foreseen": run.foreseen,
         "tokens": run.tokens,
         "repeats": run.repeats,
         "alone": [
@@ -134,15 +139,16 @@ def to_json(run: Run) -> dict[str, Any]:
             for (r, a), per_s in run.alone.items()
         ],
         "adaptive": [
-            {"round_trip_ms": r, "acceptance": a, "ahead": ahead, "per_s": per_s}
-            for ((r, a), ahead), per_s in run.adaptive.items()
+            {"round_trip_ms": r, "acceptance": a, "overlap": asdict(overlap), "per_s": per_s}
+            for ((r, a), overlap), per_s in run.adaptive.items()
         ],
         "points": [
             {
                 **asdict(m.point),
                 "per_s": m.per_s,
                 "predicted_per_s": m.predicted_per_s,
-                "blocks_ahead_used": m.used,
+                "next_block_ready": m.ready,
+                "rejections_foreseen": m.foreseen,
             }
             for m in run.measured
         ],

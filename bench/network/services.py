@@ -23,7 +23,7 @@ class Network:
 
 
 @contextmanager
-def network(times: Times, agreement: float) -> Iterator[Network]:
+def network(times: Times, agreement: float, second: float = 0.6) -> Iterator[Network]:
     """Starts a simulated drafter and expert, a relay before each, and a router.
 
     Raises:
@@ -34,7 +34,7 @@ def network(times: Times, agreement: float) -> Iterator[Network]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         pods = [
             stack.enter_context(
-                service(folder, role, f"services.{role}", _simulated(agreement, step_ms))
+                service(folder, role, f"services.{role}", _simulated(agreement, second, step_ms))
             )
             for role, step_ms in (("drafter", times.draft_ms), ("expert", times.pass_ms))
         ]
@@ -50,8 +50,9 @@ def network(times: Times, agreement: float) -> Iterator[Network]:
         yield Network(router.address(_START_S), link)
 
 
-def _simulated(agreement: float, step_ms: float) -> list[str]:
+def _simulated(agreement: float, second: float, step_ms: float) -> list[str]:
     return [
-        *("--simulate.agreement", str(agreement), "--simulate.pass-ms", str(step_ms)),
+        *("--simulate.agreement", str(agreement), "--simulate.second", str(second)),
+        *("--simulate.pass-ms", str(step_ms)),
         *("--threads", "1"),
     ]

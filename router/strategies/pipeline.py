@@ -27,6 +27,8 @@ class DraftOrder:
     append: list[int]
     max_tokens: int
     forks: list[Fork]
+    fork_tokens: int
+    """To draft on each."""
 
 
 @dataclass
@@ -184,7 +186,9 @@ class Pipeline:
         self._draft = _Draft(start)
         forks = self._forks(likely) if ahead == 1 else []
         self._outcomes = [Outcome(index, fork) for index, fork in enumerate(forks)]
-        return DraftOrder(position, self.tokens.since(position), count, forks)
+        rooms = [self._end - fork.position - 1 for fork in forks]
+        fork_tokens = min([length, *rooms]) if forks else 0
+        return DraftOrder(position, self.tokens.since(position), count, forks, fork_tokens)
 
     def _forks(self, likely: Sequence[tuple[int, int]]) -> list[Fork]:
         """Those of the likely outcomes after which the answer goes on."""

@@ -108,7 +108,7 @@ class _Rounds:
             early_stop=self._task.request.early_stop,
             alternatives=self._task.request.overlap.alternatives,
             forks=order.forks,
-            fork_tokens=self._pace.length if order.forks else 0,
+            fork_tokens=order.fork_tokens,
         )
 
     async def connect(self, expert: ExpertSession) -> None:

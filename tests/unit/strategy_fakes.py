@@ -37,7 +37,9 @@ class FakeDrafter(DrafterSession):
         other: list[int] | None = None,
         forks_first: bool = False,
         no_room: Collection[int] = (),
+        context: int = 1000,
     ) -> None:
+        self.context = context
         self.script, self.delays = script, delays
         self.other = other or script
         self.forks_first, self.no_room = forks_first, no_room
@@ -62,6 +64,7 @@ class FakeDrafter(DrafterSession):
         assert position <= len(self.tokens)
         self.tokens = self.tokens[:position] + list(append)
         self.asked.append((len(self.tokens), max_tokens))
+        assert len(self.tokens) + max_tokens <= self.context
         self._step += 1
         block = self._block(len(self.tokens), max_tokens)
         size = piece_length or len(block)
@@ -75,6 +78,7 @@ class FakeDrafter(DrafterSession):
             drafted = drafter_pb2.DraftedForks(step_id=self._step)
             for i, fork in enumerate(forks):
                 assert fork.position < len(self.tokens)
+                assert fork.position + 1 + fork_tokens <= self.context
                 count = 0 if i in self.no_room else fork_tokens
                 tokens = self._block(fork.position + 1, count)
                 drafted.blocks.append(self._drafted(fork.position + 1, tokens, alternatives))

@@ -6,7 +6,7 @@ import pytest
 
 from bench.network.measure import Measured
 from bench.network.plot import save_plot
-from bench.network.predicted import Point, Times, alone, rate, round_ms, tokens_per_round
+from bench.network.predicted import Overlap, Point, Times, alone, rate, round_ms, tokens_per_round
 from bench.network.report import Run, to_json, to_markdown
 from tests.unit.test_bench_report import MACHINE, row
 
@@ -14,8 +14,8 @@ TIMES = Times(4.0, 30.0)
 
 
 def test_a_round_without_overlap_does_one_thing_after_the_other() -> None:
-    point = Point(acceptance=0.85, round_trip_ms=10.0, block_length=5, ahead=0)
-    assert round_ms(TIMES, point, whole=0.4) == 4 * 5 + 30 + 2 * 10
+    point = Point(acceptance=0.85, round_trip_ms=10.0, block_length=5, overlap=Overlap())
+    assert round_ms(TIMES, point, ready=0.4) == 4 * 5 + 30 + 2 * 10
     expected = (1 - 0.85**5) / (1 - 0.85)
     assert tokens_per_round(0.85, 5) == pytest.approx(expected)
     assert rate(TIMES, point) == pytest.approx(1000 * expected / 70)
@@ -24,9 +24,9 @@ def test_a_round_without_overlap_does_one_thing_after_the_other() -> None:
 
 @pytest.mark.parametrize(("length", "slower"), [(5, 30.0), (12, 48.0)])
 def test_after_a_full_acceptance_the_slower_of_the_two_counts(length: int, slower: float) -> None:
-    point = Point(acceptance=0.9, round_trip_ms=1.0, block_length=length, ahead=1)
-    assert round_ms(TIMES, point, whole=1.0) == slower + 1
-    assert round_ms(TIMES, point, whole=0.0) == 4 * length + 30 + 2
+    point = Point(acceptance=0.9, round_trip_ms=1.0, block_length=length, overlap=Overlap(1))
+    assert round_ms(TIMES, point, ready=1.0) == slower + 1
+    assert round_ms(TIMES, point, ready=0.0) == 4 * length + 30 + 2
     a = 0.9**length
     mean = a * (slower + 1) + (1 - a) * (4 * length + 32)
     assert rate(TIMES, point) == pytest.approx(1000 * tokens_per_round(0.9, length) / mean)
@@ -35,9 +35,11 @@ def test_after_a_full_acceptance_the_slower_of_the_two_counts(length: int, slowe
 def test_what_the_issue_is_about_pays_as_predicted() -> None:
     """One block ahead, over the best fixed block without: gains by acceptance and round trip."""
 
-    def best(a: float, trip: float, ahead: int) -> float:
-        return max(rate(TIMES, Point(a, trip, n, ahead)) for n in range(1, 33))
+    def best(a: float, trip: float, *overlap: int) -> float:
+        points = [Point(a, trip, n, Overlap(*overlap)) for n in range(1, 33)]
+        return max(rate(TIMES, point, 0.6) for point in points)
 
+    assert best(0.85, 10.0, 1, 1) / best(0.85, 10.0, 0) > 1.35
     assert best(0.85, 10.0, 1) / best(0.85, 10.0, 0) > 1.12
     assert best(0.85, 1.0, 1) / best(0.85, 1.0, 0) > 1.14
     assert best(0.95, 1.0, 1) / best(0.95, 1.0, 0) > 1.25
@@ -47,16 +49,17 @@ def test_what_the_issue_is_about_pays_as_predicted() -> None:
 def a_run() -> Run:
     place = (10.0, 0.85)
     measured = [
-        Measured(Point(0.85, 10.0, n, ahead), [rate_], [rate_ / 0.95], [0.5 * ahead])
+        Measured(Point(0.85, 10.0, n, Overlap(ahead)), [rate_], [rate_ / 0.95], [0.5], [0.25])
         for n, ahead, rate_ in ((4, 0, 40.0), (8, 0, 50.0), (4, 1, 60.0), (8, 1, 55.0))
     ]
     return Run(
         machine=MACHINE,
         times=TIMES,
+        foreseen=0.6,
         tokens=100,
         repeats=1,
         alone={place: 33.0},
-        adaptive={(place, 0): 49.0, (place, 1): 66.0},
+        adaptive={(place, Overlap()): 49.0, (place, Overlap(1)): 66.0},
         measured=measured,
     )
 

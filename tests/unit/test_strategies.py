@@ -90,7 +90,7 @@ def test_drafting_ahead_changes_no_token(
     script = [0 if i - 3 in wrong else token for i, token in enumerate(answer)]
     made = task(
         law_pb2.MODE_SPECULATIVE,
-        FakeDrafter(script, drafter, answer, forks_first, no_room),
+        FakeDrafter(script, drafter, answer, forks_first, no_room, context=3 + max_tokens),
         FakeExpert(answer, bonus=bonus, forgets=forgets, delays=expert, defers=defers),
         max_tokens,
         block_length,

@@ -1,0 +1,1 @@
+"""How often the drafter foresees what replaces a rejected token, and what that costs it."""
