@@ -175,7 +175,12 @@ class _Rounds:
 
     async def _next(self) -> tuple[Piece | None, expert_pb2.Verdict | None]:
         """What came first, or both."""
-        if (self._pipeline.drafting or self._pipeline.forking) and self._piece is None:
+        drafting = self._pipeline.drafting or self._pipeline.forking
+        if self._piece is None and self._verdict is None and drafting != bool(self._under_way):
+            if drafting:
+                return await self._drafter.piece(), None
+            return None, await self._expert.verdict()
+        if drafting and self._piece is None:
             self._piece = asyncio.create_task(self._drafter.piece())
         if self._under_way and self._verdict is None:
             self._verdict = asyncio.create_task(self._expert.verdict())

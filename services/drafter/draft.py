@@ -186,11 +186,11 @@ class DraftStep(Step):
             ids = [int(value) for value in islice(rest, self._request.alternatives)]
             self._piece.alternatives.add(ids=[id for id in ids if id >= 0])
         if sends.candidates:
-            pairs = [int(value) for value in rest]
-            k = len(pairs) // 2
-            kept = [j for j in range(k) if pairs[k + j] >= 0]
-            token.candidates.ids.extend(pairs[j] for j in kept)
-            token.candidates.drops.extend(pairs[k + j] for j in kept)
+            pairs = list(map(int, rest))
+            ids, drops = pairs[: len(pairs) // 2], pairs[len(pairs) // 2 :]
+            there = len(drops) - drops.count(-1)  # those that are none come last
+            token.candidates.ids.extend(ids[:there])
+            token.candidates.drops.extend(drops[:there])
         return token
 
     def _send(self, *, last: bool) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from cascade.v1 import law_pb2
 
@@ -95,10 +96,10 @@ def to_drafts(
 def _candidates(block: Sequence[law_pb2.DraftedToken], device: torch.device) -> Candidates:
     """``q`` of a checked block, [1, n, K]; a shorter list repeats its first id, without mass."""
     width = max(len(token.candidates.ids) for token in block)
-    ids, drops = [], []
-    for token in block:
+    pairs = np.full((2, 1, len(block), width), -1)
+    for j, token in enumerate(block):
         q = token.candidates
-        missing = width - len(q.ids)
-        ids.append([*q.ids, *[q.ids[0]] * missing])
-        drops.append([*q.drops, *[-1] * missing])
-    return Candidates(torch.tensor([ids], device=device), torch.tensor([drops], device=device))
+        pairs[0, 0, j] = q.ids[0]
+        pairs[:, 0, j, : len(q.ids)] = q.ids, q.drops
+    ids, drops = torch.from_numpy(pairs).to(device)
+    return Candidates(ids, drops)

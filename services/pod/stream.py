@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import TypeVar
 
 from services.engine.engine import Engine
@@ -9,6 +10,7 @@ from services.engine.session import Session
 from services.engine.step import Step
 from services.errors import CascadeError, InvalidField
 from services.pod.metrics import PodMetrics
+from services.pod.outbox import Outbox
 from services.pod.record import SessionRecord
 from services.serving.slots import Slots
 
@@ -23,7 +25,9 @@ class Pod:
     """An engine, the slots for its sessions, and whether new ones are welcome."""
 
     def __init__(self, engine: Engine, slots: Slots, metrics: PodMetrics) -> None:
+        """On the event loop that serves it."""
         self.engine = engine
+        self._outbox = Outbox(asyncio.get_running_loop())
         self.slots = slots
         self._metrics = metrics
 
@@ -76,10 +80,9 @@ class Pod:
         record: SessionRecord,
     ) -> None:
         """Submits steps as they come; ends the stream when the caller has and all are done."""
-        loop = asyncio.get_running_loop()
 
         def emit(item: Response | CascadeError) -> None:
-            loop.call_soon_threadsafe(results.put_nowait, item)
+            self._outbox.put(partial(results.put_nowait, item))
 
         try:
             async for request in requests:
@@ -98,11 +101,10 @@ def check_tokens(field: str, ids: list[int], vocabulary_size: int) -> None:
     Raises:
         InvalidField: naming the first of them.
     """
-    for index, token in enumerate(ids):
-        if token >= vocabulary_size:
-            raise InvalidField(
-                (f"{field}[{index}]", f"must be below {vocabulary_size}, got {token}")
-            )
+    if max(ids, default=0) < vocabulary_size:
+        return
+    index, token = next((i, token) for i, token in enumerate(ids) if token >= vocabulary_size)
+    raise InvalidField((f"{field}[{index}]", f"must be below {vocabulary_size}, got {token}"))
 
 
 def check_length(field: str, length: int, context_length: int) -> None:
