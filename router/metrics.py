@@ -42,6 +42,11 @@ class RouterMetrics:
             "Blocks sent before the verdict on the one before; used: built on what it said.",
             ("used",),
         )
+        self._forks = counter(
+            "spec_decode_num_forks",
+            "Blocks prepared for likely rejections; used: what the expert then said.",
+            ("used",),
+        )
         self._alone = counter(
             "expert_alone", "Answers in which the expert went on alone: speculation did not pay."
         )
@@ -71,6 +76,8 @@ class RouterMetrics:
         self._accepted.inc(statistics.accepted)
         self._ahead.labels("yes").inc(statistics.blocks_ahead_used)
         self._ahead.labels("no").inc(statistics.blocks_ahead - statistics.blocks_ahead_used)
+        self._forks.labels("yes").inc(statistics.forks_used)
+        self._forks.labels("no").inc(statistics.forks - statistics.forks_used)
         self._alone.inc(bool(statistics.alone_reasons))
         self._first.observe(statistics.time_to_first_token_ms / 1000)
         self._whole.observe(statistics.total_ms / 1000)

@@ -103,6 +103,10 @@ class Recorder:
         if not keeps and not self._stats.HasField("seed_ended_at"):
             self._stats.seed_ended_at = self._emitted
 
+    def as_token_cascade(self) -> None:
+        """The speculative cascade is carried out on one model after the other."""
+        self._stats.as_token_cascade = True
+
     def round(self) -> None:
         """A round, or a step of one model alone."""
         self._stats.rounds += 1

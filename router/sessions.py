@@ -36,6 +36,7 @@ class DrafterSession(ABC):
         alternatives: int = 0,
         forks: Sequence[Fork] = (),
         fork_tokens: int = 0,
+        stop_at_deferral: bool = False,
     ) -> int:
         """Truncate to ``position``, append, draft; supersedes a draft that runs.
 
@@ -47,6 +48,7 @@ class DrafterSession(ABC):
             alternatives: next-best tokens to report with each one.
             forks: where to draft, in the same passes, as if a token were another.
             fork_tokens: to draft on each.
+            stop_at_deferral: ends the draft with the first token that the drafter defers.
 
         Returns:
             The step's id, which its pieces bear.
@@ -64,10 +66,16 @@ class DrafterSession(ABC):
         *,
         piece_length: int = 0,
         early_stop: float = 0.0,
+        stop_at_deferral: bool = False,
     ) -> AsyncIterator[drafter_pb2.DraftedBlock]:
         """Starts a draft; gives its pieces (0: it whole)."""
         await self.start_draft(
-            position, append, max_tokens, piece_length=piece_length, early_stop=early_stop
+            position,
+            append,
+            max_tokens,
+            piece_length=piece_length,
+            early_stop=early_stop,
+            stop_at_deferral=stop_at_deferral,
         )
         while True:
             piece = await self.piece()

@@ -127,6 +127,7 @@ class GrpcDrafterSession(
         alternatives: int = 0,
         forks: Sequence[Fork] = (),
         fork_tokens: int = 0,
+        stop_at_deferral: bool = False,
     ) -> int:
         """See DrafterSession."""
         step = drafter_pb2.DraftStep(
@@ -139,6 +140,7 @@ class GrpcDrafterSession(
             alternatives=alternatives,
             forks=[drafter_pb2.Fork(position=fork.position, id=fork.id) for fork in forks],
             fork_tokens=fork_tokens,
+            stop_at_deferral=stop_at_deferral,
         )
         await self.write(drafter_pb2.DraftRequest(draft=step))
         return step.step_id

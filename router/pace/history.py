@@ -23,6 +23,10 @@ class History:
     times: Times = field(default_factory=Times)
     alone: Mean = field(default_factory=Mean)
     """Milliseconds of a token that the expert decodes alone."""
+    deferrals: Mean = field(default_factory=lambda: Mean(smoothing=0.01))
+    """Share of the drafted tokens that the drafter defers, where that is its own decision."""
+    answers: int = 0
+    """Those that could have been made on one model after the other."""
     foresight: Foresight = field(default_factory=Foresight)
     stretch: int = LEAST_STRETCH
     """Tokens for which the expert goes on alone before speculation is tried again."""

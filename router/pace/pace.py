@@ -1,5 +1,7 @@
 """One session's pace: the block length, drafting ahead, and when the expert is faster alone."""
 
+import math
+
 from router.pace.history import LEAST_STRETCH, History
 from router.pace.overlap import Overlap
 
@@ -24,6 +26,8 @@ _RETURNS = 1.0
 _TRIAL_SHARE = 0.02
 """Of the time of the expert alone, what trials may take."""
 _TRIAL_ROUNDS = 3
+_OTHER_WAY = 16
+"""Of so many answers one takes the slower of two ways."""
 _TRIAL_LENGTH = 4
 
 
@@ -71,6 +75,21 @@ class Pace:
     def alone(self) -> int:
         """Tokens that the expert should decode alone now; 0: speculate."""
         return self.history.left if self._may_go_alone else 0
+
+    def in_turn(self) -> bool:
+        """Whether to make the answer on one model after the other, where the tokens are the same.
+
+        The drafter then waits for the expert at each token that it defers, and nowhere else.  One
+        answer in some takes the slower way, so that what is known of it does not grow old.
+        """
+        history, times = self.history, self.history.times
+        if not times.known or math.isnan(history.deferrals.value):
+            return False
+        asked_ms = times.draft_trip.value + history.alone_ms + times.verify_trip.value
+        token_ms = times.draft.value + history.deferrals.value * asked_ms
+        speed, _, _ = self._best(optimism=0.0)
+        history.answers += 1
+        return (speed * token_ms < 1) != (history.answers % _OTHER_WAY == 0)
 
     def likely(self) -> list[tuple[int, int]]:
         """Outcomes of a block worth preparing: where it is rejected, and for which alternative."""

@@ -15,12 +15,16 @@ class Mean:
     """A running mean, of which the last values are the most."""
 
     value: float = math.nan
+    smoothing: float = _SMOOTHING
+    """Weight of a new value."""
+    _weight: float = 1.0
 
     def add(self, value: float) -> None:
-        """One more."""
-        self.value = (
-            value if math.isnan(self.value) else self.value + _SMOOTHING * (value - self.value)
-        )
+        """One more.  The first ones count alike."""
+        if math.isnan(self.value):
+            self.value = value
+        self.value += self._weight * (value - self.value)
+        self._weight = max(self._weight / (1 + self._weight), self.smoothing)
 
 
 @dataclass

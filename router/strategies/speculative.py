@@ -20,6 +20,7 @@ from router.pace import Pace
 from router.sessions import DrafterSession, ExpertSession
 from router.strategies.pipeline import Flight, Pipeline
 from router.strategies.task import Emitted, Task
+from router.strategies.token_cascade import token_cascade
 from services.errors import EngineFailed
 from services.tokens import TokenSequence
 
@@ -57,6 +58,11 @@ async def speculate(task: Task) -> AsyncIterator[Emitted]:
         overlap=request.overlap,
         may_go_alone=request.allow_expert_alone,
     )
+    if _follows_a_token_cascade(request.law) and not request.block_length and pace.in_turn():
+        task.recorder.as_token_cascade()
+        async for emitted in token_cascade(task):
+            yield emitted
+        return
     rounds = _Rounds(task, pipeline, pace, await task.open_drafter())
     await rounds.draft()
     await rounds.connect(await task.open_expert())
@@ -69,6 +75,17 @@ async def speculate(task: Task) -> AsyncIterator[Emitted]:
                 yield emitted
     finally:
         rounds.leave()
+
+
+def _follows_a_token_cascade(law: law_pb2.Law) -> bool:
+    """Whether the tokens are the drafter's own, and the expert's own where the drafter defers.
+
+    The drafter decides alone, and what replaces a rejected token depends on nothing of it
+    (docs/rules.md, "Chow and ChowLog").
+    """
+    coupled = law.coupling == law_pb2.COUPLING_GUMBEL
+    own = coupled or law.form == law_pb2.FORM_GATE or law.temperature == 0
+    return law.rule in (law_pb2.RULE_CHOW, law_pb2.RULE_CHOW_LOG) and own
 
 
 class _Rounds:
@@ -239,6 +256,9 @@ class _Rounds:
         _add_log_probs(emitted[: verdict.accepted], flight.block)
         self._time_verdict(flight, verdict.timing)
         reached = recorder.verified(len(flight.block), verdict, ahead=flight.ahead)
+        for token in flight.block[:reached]:
+            if token.HasField("defer"):
+                self._pace.history.deferrals.add(float(token.defer))
         self._pace.verified(verdict.accepted, reached)
         self._compare(flight, verdict)
         recorder.round()

@@ -1,7 +1,8 @@
 """The drafter decodes; the expert is asked for the tokens that the rule defers: MODE_TOKEN_CASCADE.
 
 Sequential: the drafter waits for each deferred token.  The expert catches up on what it did not see
-in the same pass that makes the token.
+in the same pass that makes the token.  A speculative cascade whose drafter decides alone has the
+same tokens where none depends on what was rejected, and is carried out so where that is faster.
 """
 
 from collections.abc import AsyncIterator
@@ -33,10 +34,13 @@ async def token_cascade(task: Task) -> AsyncIterator[Emitted]:
         deferred = False
         task.recorder.round()
         async for piece in drafter.draft(
-            at_drafter, tokens.since(at_drafter), count, piece_length=1
+            at_drafter, tokens.since(at_drafter), count, piece_length=1, stop_at_deferral=True
         ):
             task.recorder.drafter_step(piece.timing, last=piece.last)
             deferred = any(t.defer for t in piece.tokens)  # always the step's last token
+            task.history.deferrals.add(float(deferred))
+            if piece.last and piece.timing.passes:
+                task.history.times.draft.add(piece.timing.compute_ms / piece.timing.passes)
             emitted = [drafters_word(t) for t in piece.tokens if not t.defer]
             tokens.extend(t.id for t in emitted)
             if emitted:
@@ -65,6 +69,7 @@ async def _ask(task: Task, expert: ExpertSession, tokens: TokenSequence, at_expe
             raise EngineFailed("expert: the session's tokens were lost")
         emitted.extend(piece.tokens)
         task.recorder.expert_step(piece.timing, last=piece.last)
+        task.history.alone.add(piece.timing.compute_ms)
     for token in emitted:
         token.origin = expert_pb2.ORIGIN_DEFERRED
     task.recorder.emitted(emitted)

@@ -58,6 +58,10 @@ class DraftStep(Step):
             raise InvalidField(
                 ("alternatives", f"must be at most {MAX_ALTERNATIVES}, got {request.alternatives}")
             )
+        if request.stop_at_deferral and not law.sends.defer:
+            raise InvalidField(
+                ("stop_at_deferral", "must be false: the law's rule defers no draft")
+            )
         check_tokens("append", list(request.append), facts.vocabulary_size)
         _check_forks(request, facts)
         self._request = request
@@ -144,7 +148,8 @@ class DraftStep(Step):
             self._send(last=True)
             return True
         token = self._encode(decided)
-        deferred = self._law.stops_at_deferral and token.defer
+        stops = self._law.stops_at_deferral or self._request.stop_at_deferral
+        deferred = stops and token.defer
         if not deferred:
             session.tokens.extend([token.id])
             self._position += 1

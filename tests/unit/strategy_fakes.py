@@ -60,6 +60,7 @@ class FakeDrafter(DrafterSession):
         alternatives: int = 0,
         forks: Sequence[Fork] = (),
         fork_tokens: int = 0,
+        stop_at_deferral: bool = False,
     ) -> int:
         assert position <= len(self.tokens)
         self.tokens = self.tokens[:position] + list(append)

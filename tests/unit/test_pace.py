@@ -8,7 +8,7 @@ from cascade.v1 import law_pb2
 from router.pace import Histories, History, Overlap, Pace
 from router.pace.acceptance import Acceptance
 from router.pace.pace import MAX_LENGTH
-from router.pace.times import Cost, Times
+from router.pace.times import Cost, Mean, Times
 
 
 def known(draft: float, verify: float, trip: float) -> Times:
@@ -137,3 +137,34 @@ def test_a_history_is_of_a_law_whatever_its_seed() -> None:
         histories.of(law_pb2.Law(alpha=i))
     law.temperature = 1.0
     assert histories.of(law) is not history, "the oldest are forgotten"
+
+
+@pytest.mark.parametrize(
+    ("deferrals", "verify_ms", "in_turn"),
+    [
+        (0.1, {1: 30.0, 6: 150.0}, True),
+        (0.1, {1: 30.0, 6: 32.0}, True),
+        (0.6, {1: 30.0, 6: 32.0}, False),
+    ],
+)
+def test_of_two_ways_the_faster_is_taken(
+    deferrals: float, verify_ms: dict[int, float], in_turn: bool
+) -> None:
+    """One answer in sixteen takes the other."""
+    history = History(accepting(0.6), known(4.0, 30.0, 1.0))
+    for length, ms in verify_ms.items():
+        for _ in range(50):
+            history.times.verify.add(length, ms)
+    pace = Pace(history, fixed=None, start=6, bonus=False, overlap=Overlap())
+    assert not pace.in_turn(), "nothing is known of deferrals"
+    for i in range(1000):
+        history.deferrals.add(float(i % 10 < 10 * deferrals))
+    ways = [pace.in_turn() for _ in range(32)]
+    assert ways.count(in_turn) == 30
+
+
+def test_a_mean_begins_as_the_mean_of_all() -> None:
+    mean = Mean(smoothing=0.01)
+    for value in range(10):
+        mean.add(value)
+    assert mean.value == pytest.approx(4.5)
