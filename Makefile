@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.installed
 CODE := services router bench tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos protos-baseline models demo up down test test-laws test-faults check format bench-speed bench-streams bench-network bench-foresight bench-capacity bench-engine bench-near-ties bench-wire bench-acceptance bench-rules bench-quality bench-cost peer-vllm clean
+.PHONY: help setup protos protos-baseline models demo up down test test-laws test-faults check format bench-speed bench-streams bench-network bench-fallback bench-foresight bench-capacity bench-engine bench-near-ties bench-wire bench-acceptance bench-rules bench-quality bench-cost peer-vllm clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -101,6 +101,9 @@ bench-capacity: setup ## The rounds that one router process on one core carries,
 
 bench-engine: models ## The engine: its step beside transformers', many sessions at once: bench/results/engine.md
 	$(BIN)/python -m bench.engine --pair $(PAIR)
+
+bench-fallback: setup ## When speculation does not pay: how soon the router knows
+	$(BIN)/python -m bench.fallback
 
 bench-foresight: models ## How often the drafter foresees what replaces a rejected token
 	$(BIN)/python -m bench.foresight --pair $(PAIR)

@@ -42,10 +42,9 @@ class Relay:
     """Listens on a port and passes on to a target, over a link."""
 
     def __init__(self, target: str, link: Link | None = None) -> None:
-        """``target``: host:port."""
         self.link = link or Link()
-        self._host, _, port = target.rpartition(":")
-        self._port = int(port)
+        self.target = target
+        """Where connections that are made from now on lead: host:port."""
         self._loop = asyncio.SelectorEventLoop(selectors.SelectSelector())
         self._connections: set[_Connection] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -99,7 +98,8 @@ class Relay:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         try:
-            out_reader, out_writer = await asyncio.open_connection(self._host, self._port)
+            host, _, port = self.target.rpartition(":")
+            out_reader, out_writer = await asyncio.open_connection(host, int(port))
         except OSError:
             _reset(writer)
             return
@@ -150,6 +150,8 @@ class _Connection:
 def _reset(writer: asyncio.StreamWriter) -> None:
     """Closes so that the other end is told of a reset, and not of an end."""
     end: socket.socket = writer.get_extra_info("socket")
+    if end.fileno() == -1:  # it is closed already
+        return
     end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
 

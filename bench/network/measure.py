@@ -40,11 +40,11 @@ class Measured:
 def measure(address: str, times: Times, into: Measured, tokens: int, seed: int) -> None:
     """One answer at a point."""
     point = into.point
-    request = _request(law_pb2.MODE_SPECULATIVE, tokens, seed)
+    request = make_request(law_pb2.MODE_SPECULATIVE, tokens, seed)
     request.block_length = point.block_length
     _set_overlap(request, point.overlap)
     request.allow_expert_alone = False
-    first, last, finished = _answer(address, request)
+    first, last, finished = answer(address, request)
     stats = finished.statistics
     accepted = list(stats.accepted_by_position)
     whole = accepted[point.block_length - 1] if len(accepted) >= point.block_length else 0
@@ -60,12 +60,12 @@ def measure(address: str, times: Times, into: Measured, tokens: int, seed: int) 
 
 def measure_alone(address: str, tokens: int, seed: int) -> float:
     """Tokens a second of the expert alone, after the first."""
-    return _rate(address, _request(law_pb2.MODE_EXPERT, tokens, seed))
+    return _rate(address, make_request(law_pb2.MODE_EXPERT, tokens, seed))
 
 
 def measure_adaptive(address: str, overlap: Overlap, tokens: int, seed: int) -> float:
     """Tokens a second where the router chooses, after the first round."""
-    request = _request(law_pb2.MODE_SPECULATIVE, tokens, seed)
+    request = make_request(law_pb2.MODE_SPECULATIVE, tokens, seed)
     _set_overlap(request, overlap)
     return _rate(address, request)
 
@@ -75,11 +75,13 @@ def _set_overlap(request: router_pb2.GenerateRequest, overlap: Overlap) -> None:
 
 
 def _rate(address: str, request: router_pb2.GenerateRequest) -> float:
-    first, last, finished = _answer(address, request)
+    first, last, finished = answer(address, request)
     return (finished.usage.completion_tokens - first[1]) / (last - first[0])
 
 
-def _request(mode: law_pb2.Mode.ValueType, tokens: int, seed: int) -> router_pb2.GenerateRequest:
+def make_request(
+    mode: law_pb2.Mode.ValueType, tokens: int, seed: int
+) -> router_pb2.GenerateRequest:
     """One of its kind for each seed, so that every way to answer makes the same tokens."""
     return router_pb2.GenerateRequest(
         token_ids=law_pb2.TokenIds(ids=[seed % 256, seed // 256, 1, 2]),
@@ -90,7 +92,7 @@ def _request(mode: law_pb2.Mode.ValueType, tokens: int, seed: int) -> router_pb2
     )
 
 
-def _answer(
+def answer(
     address: str, request: router_pb2.GenerateRequest
 ) -> tuple[tuple[float, int], float, router_pb2.Finished]:
     """When the first tokens came, and how many; when the last came; how it ended."""

@@ -34,7 +34,7 @@ def network(times: Times, agreement: float, second: float = 0.6) -> Iterator[Net
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         pods = [
             stack.enter_context(
-                service(folder, role, f"services.{role}", _simulated(agreement, second, step_ms))
+                service(folder, role, f"services.{role}", simulated(agreement, second, step_ms))
             )
             for role, step_ms in (("drafter", times.draft_ms), ("expert", times.pass_ms))
         ]
@@ -50,7 +50,8 @@ def network(times: Times, agreement: float, second: float = 0.6) -> Iterator[Net
         yield Network(router.address(_START_S), link)
 
 
-def _simulated(agreement: float, second: float, step_ms: float) -> list[str]:
+def simulated(agreement: float, second: float, step_ms: float) -> list[str]:
+    """Flags of a simulated pod."""
     return [
         *("--simulate.agreement", str(agreement), "--simulate.second", str(second)),
         *("--simulate.pass-ms", str(step_ms)),

@@ -7,6 +7,7 @@ import grpc
 import pytest
 from cascade.v1 import law_pb2
 
+from bench.fallback.measure import running
 from bench.network.predicted import Times
 from bench.network.services import Network, network
 from bench.relay import Relay
@@ -86,3 +87,16 @@ async def test_a_connection_that_is_reset_ends_the_answer_with_unavailable(net: 
             assert await call.code() == grpc.StatusCode.UNAVAILABLE
             result = await client.generate(prompt=[1, 2], max_tokens=5)
             assert len(result.tokens) == 5
+
+
+def test_the_fallback_bench_changes_the_expert_between_sessions() -> None:
+    """The same router then meets another acceptance."""
+    with running(Times(0.5, 3.0), [0.1, 0.9]) as (bench, new_router):
+        new_router()
+        rates = []
+        for agreement in (0.1, 0.9):
+            bench.agree(agreement)
+            session = bench.session(law_pb2.MODE_SPECULATIVE, TOKENS, seed=1)
+            rates.append(session.statistics.acceptance_rate)
+            assert session.per_s > 0
+    assert rates[0] < 0.5 < rates[1]
