@@ -90,12 +90,11 @@ async def test_a_connection_that_is_reset_ends_the_answer_with_unavailable(net: 
 
 
 def test_the_fallback_bench_changes_the_expert_between_sessions() -> None:
-    """The same router then meets another acceptance."""
     with running(Times(0.5, 3.0), [0.1, 0.9]) as (bench, new_router):
-        new_router()
         rates = []
         for agreement in (0.1, 0.9):
             bench.agree(agreement)
+            new_router()  # one that has not found out that speculation does not pay
             session = bench.session(law_pb2.MODE_SPECULATIVE, TOKENS, seed=1)
             rates.append(session.statistics.acceptance_rate)
             assert session.per_s > 0
