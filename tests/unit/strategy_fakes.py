@@ -184,6 +184,9 @@ class FakeExpert(ExpertSession):
             self.tokens, self.forgets = [], False
         return verdict
 
+    def close(self) -> None:
+        """A fake holds no slot."""
+
     async def decode(
         self, position: int, append: Sequence[int], prefix_hash: int, max_tokens: int
     ) -> AsyncIterator[expert_pb2.DecodedTokens]:
