@@ -31,11 +31,20 @@ class Pod:
     folder: Path
     port: int
     relay: Relay
+    model: str = ""
+    """Another than the role's, if any."""
     process: ForkServerProcess = field(init=False)
 
     def start(self) -> None:
         """Runs it."""
-        flags = ["--model", str(TINY / self.role), "--device", "cpu", "--dtype", "float32"]
+        flags = [
+            "--model",
+            str(TINY / (self.model or self.role)),
+            "--device",
+            "cpu",
+            "--dtype",
+            "float32",
+        ]
         flags += ["--host", "127.0.0.1", "--port", str(self.port), "--slots", "8"]
         flags += ["--grace-s", _GRACE_S]
         log = self.folder / f"{self.name}.log"
