@@ -32,7 +32,7 @@ $(GENERATED): $(PROTOS) constraints.txt | $(VENV)/.created
 	touch $@
 
 $(INSTALLED): pyproject.toml constraints.txt | $(GENERATED)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[engine,calibrate,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[engine,calibrate,kubernetes,dev]'
 	touch $@
 
 setup: $(GENERATED) $(INSTALLED) ## Virtual environment, pinned dependencies, generated code

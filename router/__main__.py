@@ -4,12 +4,14 @@ import asyncio
 import sys
 
 import structlog
-from cascade.v1 import router_pb2, router_pb2_grpc
+from cascade.v1 import model_pb2, router_pb2, router_pb2_grpc
 from pydantic import ValidationError
 
+from router.discovery import discover
 from router.metrics import RouterMetrics
 from router.pace import Overlap
-from router.peers import connect_pair
+from router.pair import connect_pair
+from router.pool import Pool
 from router.servicer import RouterServicer
 from router.settings import RouterSettings
 from router.text.errors import TextError
@@ -25,8 +27,25 @@ log = structlog.get_logger()
 async def _serve(settings: RouterSettings) -> None:
     name = router_pb2.DESCRIPTOR.services_by_name["RouterService"].full_name
     server = Server(settings, [name])
-    pair = await connect_pair(settings.drafter, settings.expert, settings.connect_timeout_s)
     metrics = RouterMetrics()
+    drafters, experts = (
+        Pool(
+            role,
+            discover(
+                settings.discovery,
+                names,
+                namespace=settings.namespace,
+                every_s=settings.resolve_every_s,
+            ),
+            metrics.pods,
+            settings.zone,
+        )
+        for role, names in (
+            (model_pb2.ROLE_DRAFTER, settings.drafters),
+            (model_pb2.ROLE_EXPERT, settings.experts),
+        )
+    )
+    pair = await connect_pair(drafters, experts, settings.connect_timeout_s)
     overlap = Overlap(settings.draft_ahead, settings.alternatives)
     servicer = RouterServicer(pair, metrics, overlap)
     router_pb2_grpc.add_RouterServiceServicer_to_server(servicer, server.grpc)

@@ -15,7 +15,7 @@ class Answer:
     def __init__(self, request: Request, text: AnswerText) -> None:
         self._request = request
         self._text = text
-        self._held: deque[expert_pb2.EmittedToken] = deque()
+        self._held: deque[tuple[expert_pb2.EmittedToken, bool]] = deque()
         self._decided = 0
         # Of a mode with blocks: what the expert decodes alone there follows p.
         self._changes_law = request.law.rule not in (
@@ -27,8 +27,15 @@ class Answer:
         self.reason = pb.FINISH_REASON_UNSPECIFIED
         """Why the answer ended; unspecified while it goes on."""
 
-    def take(self, emitted: list[expert_pb2.EmittedToken]) -> list[pb.GeneratedToken]:
-        """Takes a round's tokens; gives those whose text is final.  An earlier stop comes first."""
+    def take(
+        self, emitted: list[expert_pb2.EmittedToken], *, other_law: bool = False
+    ) -> list[pb.GeneratedToken]:
+        """Takes a round's tokens; gives those whose text is final.  An earlier stop comes first.
+
+        Args:
+            emitted: the tokens.
+            other_law: whether one model made them alone, and so not as the request's law says.
+        """
         out: list[pb.GeneratedToken] = []
         for token in emitted:
             if token.id in self._request.final_token_ids:
@@ -36,7 +43,8 @@ class Answer:
                 own = token.id in self._request.stop_token_ids
                 out += self._end(pb.FINISH_REASON_STOP_TOKEN if own else pb.FINISH_REASON_END_TOKEN)
                 break
-            self._held.append(token)
+            alone = token.origin == expert_pb2.ORIGIN_EXPERT and self._changes_law
+            self._held.append((token, other_law or alone))
             self._decided += 1
             out += self._deliver(self._text.push(token.id))
             if self._text.stop is not None:
@@ -65,14 +73,14 @@ class Answer:
     def _deliver(self, released: list[Released]) -> list[pb.GeneratedToken]:
         out = []
         for token in released:
-            source = self._held.popleft()
+            source, alone = self._held.popleft()
             out.append(
                 pb.GeneratedToken(
                     id=token.token_id,
                     text=token.text,
                     origin=source.origin,
                     log_probs=source.log_probs if source.HasField("log_probs") else None,
-                    alone=source.origin == expert_pb2.ORIGIN_EXPERT and self._changes_law,
+                    alone=alone,
                 )
             )
         self._delivered += len(out)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from cascade.v1 import router_pb2
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from router.pool.metrics import PoolMetrics
 from services.serving.metrics import PREFIX
 
 _SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
@@ -48,8 +49,11 @@ class RouterMetrics:
             ("used",),
         )
         self._alone = counter(
-            "expert_alone", "Answers in which the expert went on alone: speculation did not pay."
+            "expert_alone",
+            "Answers in which one model went on alone: it paid, or the other was lost.",
         )
+        self.pods = PoolMetrics(self.registry)
+        """Of the pods."""
         self._first = histogram("time_to_first_token_seconds", "From the call to the first token.")
         self._whole = histogram("e2e_request_latency_seconds", "From the call to the last token.")
 

@@ -2,12 +2,22 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from types import TracebackType
 
-from router.peers import Pair
+import grpc
+from cascade.v1 import law_pb2
+
+from router.pair import Pair
+from router.pool import Pool
+from router.pool.metrics import PoolMetrics
 from router.recorder import Recorder
 from router.request import Request
+from router.sessions import DrafterSession, ExpertSession
 from router.streams import GrpcDrafterSession, GrpcExpertSession, Traffic
+from router.survival import Opener, SurvivingDrafter, SurvivingExpert
+from router.survival.held import S
+from router.survival.opener import OpenSession
 
 
 class Sessions:
@@ -18,12 +28,14 @@ class Sessions:
         pair: Pair,
         request: Request,
         recorder: Recorder,
+        metrics: PoolMetrics,
         time_remaining: Callable[[], float | None],
     ) -> None:
         """``time_remaining``: seconds of the call's deadline, which so reaches both engines."""
         self._pair = pair
         self._request = request
         self._recorder = recorder
+        self._metrics = metrics
         self._time_remaining = time_remaining
         self._stack = ExitStack()
         self.drafter_traffic, self.expert_traffic = Traffic(), Traffic()
@@ -39,38 +51,63 @@ class Sessions:
     ) -> None:
         self._stack.close()
 
-    async def drafter(self) -> GrpcDrafterSession:
-        """Opens the session on the drafter.
+    async def drafter(self, law: law_pb2.Law | None = None) -> SurvivingDrafter:
+        """Opens the session on a drafter; under another law than the request's where one is given.
 
         Raises:
-            CascadeError: no slot, or no peer.
+            CascadeError: no slot, or no pod.
         """
-        session = await GrpcDrafterSession.open(
-            self._pair.drafter.channel,
-            self._request.law,
-            self._request.final_token_ids,
-            log_probs=self._request.log_probs,
-            timeout_s=self._time_remaining(),
-        )
+        opener = self._opener(self._pair.drafters, partial(self._open_drafter, law))
+        session = SurvivingDrafter(opener, await opener.open())
         self._stack.callback(session.close)
-        self._recorder.waited(session.queue_ms)
-        self.drafter_traffic = session.traffic
         return session
 
-    async def expert(self) -> GrpcExpertSession:
-        """Opens the session on the expert.
+    async def expert(self, law: law_pb2.Law | None = None) -> SurvivingExpert:
+        """Opens the session on an expert; under another law than the request's where one is given.
 
         Raises:
-            CascadeError: no slot, or no peer.
+            CascadeError: no slot, or no pod.
         """
-        session = await GrpcExpertSession.open(
-            self._pair.expert.channel,
-            self._request.law,
+        opener = self._opener(self._pair.experts, partial(self._open_expert, law))
+        session = SurvivingExpert(opener, await opener.open())
+        self._stack.callback(session.close)
+        return session
+
+    def close(self) -> None:
+        """Ends those that are open; others may be opened after."""
+        self._stack.close()
+
+    def _opener(self, pool: Pool, open_session: OpenSession[S]) -> Opener[S]:
+        def on_failover() -> None:
+            self._recorder.failed_over()
+            self._metrics.failed_over(pool.role)
+
+        return Opener(pool, open_session, self._request.prompt, self._time_remaining, on_failover)
+
+    async def _open_drafter(
+        self, law: law_pb2.Law | None, channel: grpc.aio.Channel, timeout_s: float | None
+    ) -> DrafterSession:
+        session = await GrpcDrafterSession.open(
+            channel,
+            law or self._request.law,
             self._request.final_token_ids,
             log_probs=self._request.log_probs,
-            timeout_s=self._time_remaining(),
+            timeout_s=timeout_s,
+            traffic=self.drafter_traffic,
         )
-        self._stack.callback(session.close)
         self._recorder.waited(session.queue_ms)
-        self.expert_traffic = session.traffic
+        return session
+
+    async def _open_expert(
+        self, law: law_pb2.Law | None, channel: grpc.aio.Channel, timeout_s: float | None
+    ) -> ExpertSession:
+        session = await GrpcExpertSession.open(
+            channel,
+            law or self._request.law,
+            self._request.final_token_ids,
+            log_probs=self._request.log_probs,
+            timeout_s=timeout_s,
+            traffic=self.expert_traffic,
+        )
+        self._recorder.waited(session.queue_ms)
         return session

@@ -31,6 +31,8 @@ class Recorder:
         self._distances: list[float | None] = []
         """At the positions reached; None where it is not known."""
         self._emitted = 0
+        self.other_law = False
+        """Whether tokens follow another law than the request's from here on: a model is lost."""
         self._drafter_steps: list[law_pb2.StepTiming] = []
         self._expert_steps: list[law_pb2.StepTiming] = []
         # Those that go on.  A stop string may end the answer in the middle of one.
@@ -106,6 +108,21 @@ class Recorder:
     def as_token_cascade(self) -> None:
         """The speculative cascade is carried out on one model after the other."""
         self._stats.as_token_cascade = True
+
+    def lost(self, role: str) -> None:
+        """No pod of a role is left, and the other model goes on alone."""
+        self.other_law = role == "expert" or may_change_expert_law(self._law)
+        reason = f"no {role} is left"
+        if role == "drafter":
+            self.went_alone(reason)
+        else:
+            self._stats.alone_reasons.append(reason)
+            if not self._stats.HasField("seed_ended_at"):
+                self._stats.seed_ended_at = self._emitted
+
+    def failed_over(self) -> None:
+        """A session was opened anew on another pod."""
+        self._stats.failovers += 1
 
     def round(self) -> None:
         """A round, or a step of one model alone."""

@@ -9,7 +9,7 @@ from cascade.v1 import law_pb2, router_pb2
 from router.pace import Overlap
 from router.text import Message, Tokenizer
 from router.text.errors import ChatTemplateError
-from services.errors import InvalidField, NotServed
+from services.errors import InvalidField
 from services.serving import law as laws
 
 MAX_STOP_STRINGS = 16
@@ -39,6 +39,10 @@ class Request:
     overlap: Overlap
     allow_expert_alone: bool
     """Whether the expert may go on alone where speculation does not pay."""
+    outlives_drafter: bool = False
+    """Whether the expert goes on alone where no drafter is left."""
+    outlives_expert: bool = False
+    """Whether the drafter goes on alone where no expert is left."""
 
     @property
     def final_token_ids(self) -> frozenset[int]:
@@ -65,14 +69,17 @@ def resolve(
 
     Raises:
         InvalidField: naming every field that is wrong, its limit and its value.
-        NotServed: an option that this version does not serve.
     """
     law = _law(request)
+    expert_alone = (
+        request.allow_expert_alone
+        if request.HasField("allow_expert_alone")
+        else law.rule == law_pb2.RULE_LOSSLESS
+    )
     violations = [*laws.violations(law), *_option_violations(request, tokenizer, overlap)]
     if violations:
         raise InvalidField(*violations)
     laws.check(law)
-    _check_served(request)
     prompt = _prompt(request, tokenizer)
     return Request(
         prompt=prompt,
@@ -86,11 +93,14 @@ def resolve(
         log_probs=request.log_probs,
         echo_prompt=request.echo_prompt,
         overlap=_overlap(request, overlap),
-        allow_expert_alone=(
-            request.allow_expert_alone
-            if request.HasField("allow_expert_alone")
-            else law.rule == law_pb2.RULE_LOSSLESS
+        allow_expert_alone=expert_alone,
+        outlives_drafter=request.on_drafter_loss == router_pb2.ON_LOSS_CONTINUE
+        or (
+            request.on_drafter_loss == router_pb2.ON_LOSS_UNSPECIFIED
+            and expert_alone
+            and law.mode != law_pb2.MODE_DRAFTER
         ),
+        outlives_expert=request.on_expert_loss == router_pb2.ON_LOSS_CONTINUE,
     )
 
 
@@ -217,15 +227,6 @@ def _prompt_violations(
         if not tokenizer.has_chat_template:
             return [("chat", "the model has no chat template; send text or token_ids")]
     return []
-
-
-def _check_served(request: router_pb2.GenerateRequest) -> None:
-    for name, value in (
-        ("on_drafter_loss", request.on_drafter_loss),
-        ("on_expert_loss", request.on_expert_loss),
-    ):
-        if value == router_pb2.ON_LOSS_CONTINUE:
-            raise NotServed(f"{name}: ON_LOSS_CONTINUE is not served yet")
 
 
 def _prompt(request: router_pb2.GenerateRequest, tokenizer: Tokenizer) -> list[int]:

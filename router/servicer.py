@@ -10,10 +10,11 @@ from cascade.v1 import router_pb2 as pb
 from cascade.v1 import router_pb2_grpc
 
 from router.answer import Answer
+from router.loss import outlive_losses
 from router.metrics import RouterMetrics
 from router.opening import Sessions
 from router.pace import Histories, Overlap
-from router.peers import Pair
+from router.pair import Pair
 from router.recorder import Recorder
 from router.request import Request, resolve
 from router.strategies import STRATEGIES, Task
@@ -27,7 +28,7 @@ Context = grpc.aio.ServicerContext[pb.GenerateRequest, pb.GenerateResponse]
 
 
 class RouterServicer(router_pb2_grpc.RouterServiceServicer):
-    """Answers clients with one pair."""
+    """Answers clients with the pods of a pair."""
 
     def __init__(self, pair: Pair, metrics: RouterMetrics, overlap: Overlap) -> None:
         """``overlap``: where a request does not say."""
@@ -76,7 +77,9 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
 
         answer = new_answer()
         # Leaving the block in any way frees both slots.
-        with Sessions(self._pair, request, recorder, context.time_remaining) as sessions:
+        with Sessions(
+            self._pair, request, recorder, self._metrics.pods, context.time_remaining
+        ) as sessions:
             task = Task(
                 request,
                 recorder,
@@ -85,8 +88,11 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
                 sessions.expert,
                 new_answer,
             )
-            async for emitted in STRATEGIES[request.law.mode](task):
-                if tokens := answer.take(emitted):
+            strategy = STRATEGIES[request.law.mode]
+            async for emitted in outlive_losses(
+                task, strategy, sessions.close, sessions.drafter, sessions.expert
+            ):
+                if tokens := answer.take(emitted, other_law=recorder.other_law):
                     yield pb.GenerateResponse(tokens=pb.GeneratedTokens(tokens=tokens))
                 if answer.reason:
                     break
@@ -103,5 +109,6 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
             completion_tokens=finished.usage.completion_tokens,
             total_ms=round(finished.statistics.total_ms, 1),
             alone=list(finished.statistics.alone_reasons),
+            failovers=finished.statistics.failovers,
         )
         yield pb.GenerateResponse(finished=finished)

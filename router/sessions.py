@@ -122,3 +122,7 @@ class ExpertSession(ABC):
         self, position: int, append: Sequence[int], prefix_hash: int, max_tokens: int
     ) -> AsyncIterator[expert_pb2.DecodedTokens]:
         """Truncate to ``position``, append, decode with the expert alone."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Frees the slot."""

@@ -1,5 +1,6 @@
 """Sessions over gRPC: one bidirectional stream each."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
@@ -30,11 +31,13 @@ Res = TypeVar("Res", bound=Message)
 class _Stream(Generic[Req, Res]):
     """A session's stream to a peer; every failure of the peer is a CascadeError."""
 
-    def __init__(self, call: "grpc.aio.StreamStreamCall[Req, Res]", who: str) -> None:
+    def __init__(
+        self, call: "grpc.aio.StreamStreamCall[Req, Res]", who: str, traffic: Traffic | None
+    ) -> None:
         self._call = call
         self._who = who
         self._step_id = 0
-        self.traffic = Traffic()
+        self.traffic = traffic or Traffic()
         """Bytes so far."""
         self.queue_ms = 0.0
         """How long the session waited for its slot."""
@@ -60,7 +63,7 @@ class _Stream(Generic[Req, Res]):
             await self._call.write(request)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error, self._who) from error
-        except grpc.aio.UsageError as error:  # the call is over: its status says why
+        except asyncio.InvalidStateError as error:  # the call is over: its status says why
             raise await self._why() from error
 
     async def read(self) -> Res:
@@ -101,14 +104,15 @@ class GrpcDrafterSession(
         *,
         log_probs: bool,
         timeout_s: float | None,
+        traffic: Traffic | None = None,
     ) -> "GrpcDrafterSession":
-        """Opens the stream and waits for the slot.
+        """Opens the stream and waits for the slot.  ``traffic``: where its bytes are counted.
 
         Raises:
             CascadeError: no slot, or no peer.
         """
         call = drafter_pb2_grpc.DrafterServiceStub(channel).Draft(timeout=timeout_s)
-        session = cls(call, "drafter")
+        session = cls(call, "drafter", traffic)
         opening = drafter_pb2.OpenDraft(
             law=law, end_token_ids=sorted(end_token_ids), log_probs=log_probs
         )
@@ -168,14 +172,15 @@ class GrpcExpertSession(
         *,
         log_probs: bool,
         timeout_s: float | None,
+        traffic: Traffic | None = None,
     ) -> "GrpcExpertSession":
-        """Opens the stream and waits for the slot.
+        """Opens the stream and waits for the slot.  ``traffic``: where its bytes are counted.
 
         Raises:
             CascadeError: no slot, or no peer.
         """
         call = expert_pb2_grpc.ExpertServiceStub(channel).Verify(timeout=timeout_s)
-        session = cls(call, "expert")
+        session = cls(call, "expert", traffic)
         opening = expert_pb2.OpenVerify(
             law=law, end_token_ids=sorted(end_token_ids), log_probs=log_probs
         )

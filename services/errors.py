@@ -5,6 +5,7 @@ CascadeError
 ├── NotServed           a mode, rule or option that this version does not serve
 ├── Overloaded          no room; try again later
 ├── PeerLost            a drafter or an expert can't be reached, or went away
+│   └── NoPodLeft       and there is no other of its role
 ├── EngineFailed        a model's forward pass failed
 ├── ModelUnsupported    a model that the engine can't run right
 └── PairMismatch        a drafter and an expert that do not fit together
@@ -40,6 +41,15 @@ class Overloaded(CascadeError):
 
 class PeerLost(CascadeError):
     """A drafter or an expert can't be reached, or went away."""
+
+
+class NoPodLeft(PeerLost):
+    """No drafter, or no expert, is left."""
+
+    def __init__(self, role: str, why: str) -> None:
+        """``role``: drafter or expert; ``why``: what became of the last one."""
+        self.role = role
+        super().__init__(f"no {role} is left: {why}")
 
 
 class EngineFailed(CascadeError):

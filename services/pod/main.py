@@ -100,7 +100,8 @@ async def _serve(
     slots = Slots(engine.model.facts.slots, settings.max_waiting)
     models = model_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
     server = Server(settings, [service, models])
-    add_servicer(Pod(engine, slots, metrics), server.grpc)
+    pod = Pod(engine, slots, metrics)
+    add_servicer(pod, server.grpc)
     model_pb2_grpc.add_ModelServiceServicer_to_server(
         ModelServicer(role, engine.model.facts, slots), server.grpc
     )
@@ -111,4 +112,4 @@ async def _serve(
     async def closing() -> None:
         await asyncio.to_thread(engine.stop)
 
-    await server.serve(healthy=lambda: engine.alive, closing=closing)
+    await server.serve(healthy=lambda: engine.alive, closing=closing, end_sessions=pod.end_sessions)

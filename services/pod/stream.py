@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from services.engine.engine import Engine
 from services.engine.session import Session
 from services.engine.step import Step
-from services.errors import CascadeError, InvalidField
+from services.errors import CascadeError, InvalidField, PeerLost
 from services.pod.metrics import PodMetrics
 from services.pod.outbox import Outbox
 from services.pod.record import SessionRecord
@@ -30,6 +30,12 @@ class Pod:
         self._outbox = Outbox(asyncio.get_running_loop())
         self.slots = slots
         self._metrics = metrics
+        self._open: set[asyncio.Queue[Any]] = set()
+
+    def end_sessions(self) -> None:
+        """Ends them all with UNAVAILABLE, so that their routers go on elsewhere."""
+        for results in self._open:
+            results.put_nowait(PeerLost("the pod is to end, and its grace is over"))
 
     async def run_session(
         self,
@@ -55,6 +61,7 @@ class Pod:
             record, ended = SessionRecord(self._metrics, waited_s), None
             reading = self._read(session, requests, make_step, results, record)
             reader = asyncio.create_task(reading)
+            self._open.add(results)
             try:
                 yield opened(waited_s * 1000)
                 while (item := await results.get()) is not None:
@@ -66,6 +73,7 @@ class Pod:
                 ended = error
                 raise
             finally:
+                self._open.discard(results)
                 reader.cancel()
                 closed = self.engine.close(session)
                 record.end(ended, session.timing)

@@ -11,10 +11,14 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from services.serving.draining import Draining
 from services.serving.options import SERVER_OPTIONS
 from services.serving.settings import ServerSettings
 
 log = structlog.get_logger()
+
+_LAST_WORDS_S = 0.5
+"""For calls that were told of the end to end."""
 
 
 class PortInUse(Exception):
@@ -29,12 +33,17 @@ class Server:
         self._names = service_names
         self._health = health.aio.HealthServicer()
         self._stop = asyncio.Event()
-        self.grpc = grpc.aio.server(options=SERVER_OPTIONS)
+        self._draining = Draining(service_names)
+        self.grpc = grpc.aio.server(options=SERVER_OPTIONS, interceptors=[self._draining])
         """Where servicers are added."""
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
         reflection.enable_server_reflection(
             [*service_names, health.SERVICE_NAME, reflection.SERVICE_NAME], self.grpc
         )
+
+    def _begin_to_end(self) -> None:
+        self._draining.begin()
+        self._stop.set()
 
     async def _set_health(self, serving: bool) -> None:
         status = (
@@ -46,13 +55,17 @@ class Server:
             await self._health.set(name, status)
 
     async def serve(
-        self, healthy: Callable[[], bool], closing: Callable[[], Awaitable[None]]
+        self,
+        healthy: Callable[[], bool],
+        closing: Callable[[], Awaitable[None]],
+        end_sessions: Callable[[], None] = lambda: None,
     ) -> None:
-        """Serves until SIGTERM or SIGINT, then drains: no new calls, running ones get their grace.
+        """Serves until SIGTERM or SIGINT, then drains: no new sessions, the others get their grace.
 
         Args:
             healthy: asked once a second; health follows it.
             closing: called when nothing is served any more.
+            end_sessions: called where sessions outlast the grace, to end them with UNAVAILABLE.
 
         Raises:
             PortInUse: the address is taken.
@@ -64,7 +77,7 @@ class Server:
             raise PortInUse(f"can't listen on {address}: is the port in use?") from error
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
+            loop.add_signal_handler(number, self._begin_to_end)
         await self.grpc.start()
         await self._set_health(healthy())
         if self._settings.port_file:
@@ -75,7 +88,11 @@ class Server:
                 await asyncio.wait_for(self._stop.wait(), 1.0)
             await self._set_health(healthy() and not self._stop.is_set())
         log.info("draining", grace_s=self._settings.grace_s)
-        await self.grpc.stop(self._settings.grace_s)
+        if not await self._draining.idle(self._settings.grace_s):
+            log.warning("sessions outlast the grace")
+            end_sessions()
+            await self._draining.idle(_LAST_WORDS_S)
+        await self.grpc.stop(_LAST_WORDS_S)  # who watches the health never ends by himself
         await closing()
         log.info("stopped")
 

@@ -12,6 +12,7 @@ from services.errors import (
     EngineFailed,
     InvalidField,
     ModelUnsupported,
+    NoPodLeft,
     NotServed,
     Overloaded,
     PairMismatch,
@@ -23,6 +24,7 @@ STATUS_CODES: dict[type[CascadeError], grpc.StatusCode] = {
     NotServed: grpc.StatusCode.UNIMPLEMENTED,
     Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     PeerLost: grpc.StatusCode.UNAVAILABLE,
+    NoPodLeft: grpc.StatusCode.UNAVAILABLE,
     EngineFailed: grpc.StatusCode.INTERNAL,
     ModelUnsupported: grpc.StatusCode.FAILED_PRECONDITION,
     PairMismatch: grpc.StatusCode.FAILED_PRECONDITION,
@@ -59,6 +61,10 @@ async def abort(context: "grpc.aio.ServicerContext[Any, Any]", error: CascadeErr
     await context.abort(rich.code, rich.details or "", rich.trailing_metadata or ())
 
 
+_CANNOT_WRITE = "Internal error from Core"
+"""What grpcio says, with INTERNAL, where a message can't be sent since the connection is gone."""
+
+
 def from_rpc_error(error: grpc.aio.AioRpcError, who: str) -> CascadeError:
     """The exception behind a peer's status, so that it can be passed on to a client."""
     details = error.details() or ""
@@ -67,6 +73,7 @@ def from_rpc_error(error: grpc.aio.AioRpcError, who: str) -> CascadeError:
         return Overloaded(f"{who}: {details}")
     if code == grpc.StatusCode.UNIMPLEMENTED:
         return NotServed(f"{who}: {details}")
-    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
+    gone = code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+    if gone or (code == grpc.StatusCode.INTERNAL and details == _CANNOT_WRITE):
         return PeerLost(f"{who} is lost: {details}")
     return EngineFailed(f"{who}: {code.name}: {details}")

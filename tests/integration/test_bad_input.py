@@ -122,13 +122,6 @@ async def test_every_bad_field_is_named_at_once(client: Client) -> None:
         assert field in (error.details() or "")
 
 
-@pytest.mark.parametrize("field", ["on_expert_loss", "on_drafter_loss"])
-async def test_what_is_not_served_says_so(client: Client, field: str) -> None:
-    error = await refusal(client, {field: pb.ON_LOSS_CONTINUE})
-    assert error.code() == grpc.StatusCode.UNIMPLEMENTED
-    assert "not served yet" in (error.details() or "")
-
-
 @pytest.mark.parametrize(("size", "code"), [(4 << 20, None), ((4 << 20) + 1, "too large")])
 async def test_the_message_cap_is_exact(client: Client, size: int, code: str | None) -> None:
     """A request of the cap's size is read (and its prompt refused); one byte more is not."""

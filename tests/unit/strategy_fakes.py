@@ -68,10 +68,10 @@ class FakeDrafter(DrafterSession):
         assert len(self.tokens) + max_tokens <= self.context
         self._step += 1
         block = self._block(len(self.tokens), max_tokens)
-        size = piece_length or len(block)
+        size = piece_length or max(len(block), 1)
         pieces = [
             self._drafted(len(self.tokens) + i, block[i : i + size], alternatives)
-            for i in range(0, len(block), size)
+            for i in range(0, max(len(block), 1), size)
         ]
         pieces[-1].last = True
         self._pieces = deque(pieces)
@@ -188,6 +188,9 @@ class FakeExpert(ExpertSession):
         if self.forgets:
             self.tokens, self.forgets = [], False
         return verdict
+
+    def close(self) -> None:
+        """A fake holds no slot."""
 
     async def decode(
         self, position: int, append: Sequence[int], prefix_hash: int, max_tokens: int

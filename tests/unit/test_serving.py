@@ -80,6 +80,7 @@ EXAMPLES = [
     (errors.NotServed("x"), grpc.StatusCode.UNIMPLEMENTED),
     (errors.Overloaded("x", 2.5), grpc.StatusCode.RESOURCE_EXHAUSTED),
     (errors.PeerLost("x"), grpc.StatusCode.UNAVAILABLE),
+    (errors.NoPodLeft("expert", "x"), grpc.StatusCode.UNAVAILABLE),
     (errors.EngineFailed("x"), grpc.StatusCode.INTERNAL),
     (errors.ModelUnsupported("x"), grpc.StatusCode.FAILED_PRECONDITION),
     (errors.PairMismatch("x"), grpc.StatusCode.FAILED_PRECONDITION),

@@ -1,0 +1,74 @@
+"""A session on a pod, for as long as the pod lasts."""
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from typing import Generic, Protocol, TypeVar
+
+from router.pool import Lease
+from router.pool.patience import Patience
+from router.survival.silence import Silence
+from services.errors import PeerLost
+
+
+class Closable(Protocol):
+    """What all sessions are."""
+
+    def close(self) -> None:
+        """Frees the slot."""
+
+
+S = TypeVar("S", bound=Closable)
+T = TypeVar("T")
+
+
+class Held(Generic[S]):
+    """The session and the lease of its pod."""
+
+    def __init__(self, session: S, lease: Lease, patience: Patience) -> None:
+        """The session is open."""
+        self.session = session
+        self._lease = lease
+        self._patience = patience
+        self._given_up = False
+
+    async def wait(self, answer: Awaitable[T]) -> T:
+        """An answer of the session.
+
+        Raises:
+            PeerLost: the pod is lost, or silent.
+        """
+        began = time.monotonic()
+        with Silence(self._patience.limit_s, self._lease.pod.probe, self._give_up):
+            result = await self.unless_given_up(answer)
+        self._patience.waited(time.monotonic() - began)
+        self._lease.answered()
+        return result
+
+    async def unless_given_up(self, doing: Awaitable[T]) -> T:
+        """What the session does; a stream that is given up meanwhile counts as lost.
+
+        Raises:
+            PeerLost: it is, or the pod.
+        """
+        try:
+            return await doing
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not self._given_up or (task is not None and task.cancelling()):
+                raise
+            raise PeerLost(f"{self._lease.pod.address} is lost or silent") from None
+
+    def lost(self) -> None:
+        """The pod is: nothing more comes of it."""
+        self._lease.lost()
+        self._give_up()
+
+    def close(self) -> None:
+        """Frees the slot."""
+        self.session.close()
+        self._lease.close()
+
+    def _give_up(self) -> None:
+        self._given_up = True
+        self.session.close()

@@ -1,0 +1,111 @@
+"""Opens the sessions of one answer on pods of one role."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Generic
+
+import grpc
+
+from router.backoff import Backoff
+from router.pool import Lease, Pod, Pool
+from router.survival.held import Held, S
+from router.survival.silence import Silence
+from services.errors import NoPodLeft, Overloaded, PeerLost
+
+_ROUNDS = 5
+"""Through all pods, where a session has to be opened anew."""
+_FIRST_S, _MOST_S = 0.1, 1.0
+"""Between two rounds."""
+
+OpenSession = Callable[[grpc.aio.Channel, float | None], Coroutine[Any, Any, S]]
+"""Opens a session on a pod's channel, with the seconds that it may take altogether."""
+
+
+class Opener(Generic[S]):
+    """Tries the best pod, then the next."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        open_session: OpenSession[S],
+        prompt: Sequence[int],
+        time_remaining: Callable[[], float | None],
+        on_failover: Callable[[], None],
+    ) -> None:
+        """Opens nothing yet.
+
+        Args:
+            pool: of the pods.
+            open_session: opens one.
+            prompt: of the answer.
+            time_remaining: seconds of the call's deadline, which so reaches the engines.
+            on_failover: told of each session that was opened anew.
+        """
+        self._pool = pool
+        self._open_session = open_session
+        self._prompt = prompt
+        self._time_remaining = time_remaining
+        self._on_failover = on_failover
+
+    @property
+    def role(self) -> str:
+        """drafter or expert."""
+        return self._pool.role
+
+    async def open(self) -> Held[S]:
+        """The first session of an answer: each available pod is tried once.
+
+        Raises:
+            Overloaded: those that there are have no room.
+            NoPodLeft: there is none.
+            CascadeError: a pod refused.
+        """
+        tried: set[Pod] = set()
+        refused: Overloaded | None = None
+        why = "none is available"
+        while lease := self._pool.lease(self._prompt, tried):
+            tried.add(lease.pod)
+            try:
+                return Held(await self._open_on(lease), lease, self._pool.patience)
+            except PeerLost as error:
+                lease.lost()
+                why = str(error)
+            except Overloaded as error:
+                lease.close()
+                refused = error
+            except BaseException:
+                lease.close()
+                raise
+        raise refused or NoPodLeft(self.role, why)
+
+    async def reopen(self) -> Held[S]:
+        """A session in place of one that was lost: tries for a while, never past the deadline.
+
+        Raises:
+            CascadeError: as ``open`` does.
+        """
+        backoff = Backoff(_FIRST_S, _MOST_S)
+        for left in reversed(range(_ROUNDS)):
+            try:
+                held = await self.open()
+            except (Overloaded, NoPodLeft):
+                delay_s, time_left_s = backoff.next_s(), self._time_remaining()
+                if not left or (time_left_s is not None and time_left_s <= delay_s):
+                    raise
+                await asyncio.sleep(delay_s)
+            else:
+                self._on_failover()
+                return held
+        raise AssertionError("the last round returns or raises")
+
+    async def _open_on(self, lease: Lease) -> S:
+        """Waits for the slot for as long as the pod is there."""
+        opening = asyncio.create_task(self._open_session(lease.pod.channel, self._time_remaining()))
+        with Silence(self._pool.patience.limit_s, lease.pod.probe, opening.cancel):
+            try:
+                await asyncio.wait([opening])
+            finally:
+                opening.cancel()
+        if opening.cancelled():
+            raise PeerLost(f"{lease.pod.address} is silent")
+        return opening.result()

@@ -1,0 +1,196 @@
+"""One fault at a time under a recorded load: several drafters and experts, and a router."""
+
+import asyncio
+import random
+import signal
+import urllib.request
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests import services
+from tests.client import connected
+from tests.faults.history import (
+    SPECS,
+    Load,
+    Spec,
+    ask,
+    check,
+    failovers,
+    modes,
+    slots_are_free,
+)
+from tests.faults.pods import Pod, running_pods
+from tests.integration.test_metrics import events
+from tests.services import await_port, launch
+
+AT_ONCE = 4
+"""Clients."""
+PODS = 2
+"""Of each role."""
+
+
+@dataclass
+class Cluster:
+    """Pods and a router."""
+
+    pods: list[Pod]
+    router: str
+    metrics: str
+    undisturbed: dict[Spec, list[int]]
+
+    async def count(self, text: str) -> int:
+        """The sum of the router's metrics with that in their line."""
+
+        def read() -> int:
+            with urllib.request.urlopen(self.metrics) as page:
+                lines = page.read().decode().splitlines()
+            return int(sum(float(line.split()[-1]) for line in lines if text in line))
+
+        return await asyncio.to_thread(read)
+
+    async def settled(self, count: int) -> None:
+        """Waits until so many pods are available; the test's own limit ends a wait for nothing."""
+        while await self.count('state="available"') != count:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+    async def failed_over(self, since: int) -> None:
+        """Waits until more sessions were opened anew, and the pod that lost them is known."""
+        while await self.count("cascade:failovers_total{") <= since:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        await self.settled(2 * PODS - 1)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    folder: Path = tmp_path_factory.mktemp("faults")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("CASCADE_LOG_LEVEL", "INFO")
+        patch.setitem(services.ENVIRONMENT, "CASCADE_LOG_LEVEL", "INFO")
+        with running_pods(folder, PODS) as pods:
+            addresses = {
+                role: ",".join(pod.relay.address for pod in pods if pod.role == role)
+                for role in ("drafter", "expert")
+            }
+            flags = [f for role, where in addresses.items() for f in (f"--{role}", where)]
+            popen = launch("router", "router", folder, *flags, "--metrics-port", "0")
+            try:
+                router = await_port(popen, "router", folder)
+                (told,) = events(router.log, "metrics")
+                metrics = f"http://{told['address']}/metrics"
+                yield Cluster(pods, router.address, metrics, asyncio.run(_answers(router.address)))
+                assert router.stop() == 0
+            finally:
+                popen.kill()
+                popen.wait(30)
+
+
+async def _answers(address: str) -> dict[Spec, list[int]]:
+    async with connected(address) as client:
+        answers = await asyncio.gather(*(ask(client, spec) for spec in SPECS))
+    assert not [answer.error for answer in answers if answer.error]
+    return {answer.spec: answer.ids for answer in answers}
+
+
+Fault = Callable[[Cluster, Pod, random.Random], Awaitable[None]]
+
+
+async def killed(cluster: Cluster, pod: Pod, rng: random.Random) -> None:
+    """kill -9, then another in its place."""
+    await asyncio.to_thread(pod.kill)
+    await cluster.settled(2 * PODS - 1)
+    pod.start()
+
+
+async def stopped(cluster: Cluster, pod: Pod, rng: random.Random) -> None:
+    """SIGSTOP: it holds its connections and says nothing."""
+    since = await cluster.count("cascade:failovers_total{")
+    pod.send(signal.SIGSTOP)
+    try:
+        await cluster.failed_over(since)
+    finally:
+        pod.send(signal.SIGCONT)
+
+
+async def reset(cluster: Cluster, pod: Pod, rng: random.Random) -> None:
+    """All connections of a pod are cut off."""
+    await asyncio.to_thread(pod.relay.reset)
+
+
+async def swallowed(cluster: Cluster, pod: Pod, rng: random.Random) -> None:
+    """A black hole: bytes are lost, and nobody is told."""
+    since = await cluster.count("cascade:failovers_total{")
+    pod.relay.link.swallows = True
+    await cluster.failed_over(since)
+    pod.relay.link.swallows = False
+    await asyncio.to_thread(pod.relay.reset)  # what was lost can't be mended
+
+
+async def half_open(cluster: Cluster, pod: Pod, rng: random.Random) -> None:
+    """The pod hears, and is not heard."""
+    since = await cluster.count("cascade:failovers_total{")
+    pod.relay.link.mute = True
+    await cluster.failed_over(since)
+    pod.relay.link.mute = False
+    await asyncio.to_thread(pod.relay.reset)
+
+
+async def rolled(cluster: Cluster, pod: Pod, rng: random.Random) -> None:
+    """A rolling restart of the role: SIGTERM, a grace, then the next one."""
+    for one in [p for p in cluster.pods if p.role == pod.role]:
+        assert await asyncio.to_thread(one.stop) == 0, "a pod that drains ends well"
+        one.start()
+        await cluster.settled(2 * PODS)
+
+
+async def disturb(cluster: Cluster, fault: Fault, times: int, seed: int) -> int:
+    """A load, a fault again and again, and the checks; how many sessions were opened anew."""
+    rng = random.Random(seed)
+    await cluster.settled(2 * PODS)
+    async with connected(cluster.router) as client:
+        load = Load(client, AT_ONCE)
+        try:
+            for _ in range(times):
+                await asyncio.sleep(rng.uniform(0, 0.3))
+                assert load.running, "a fault that nobody can notice does not count"
+                await fault(cluster, rng.choice(cluster.pods), rng)
+                await cluster.settled(2 * PODS)
+            while len(load.history) < 2 * len(SPECS):  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        finally:
+            history = await load.stop()
+    check(history, cluster.undisturbed)
+    assert len(modes(history)) == 6, "all modes, or it does not count"
+    for pod in cluster.pods:
+        await slots_are_free(pod.relay.address)
+    return failovers(history)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kills", [20, pytest.param(200, marks=pytest.mark.faults)])
+async def test_answers_survive_kills(cluster: Cluster, kills: int) -> None:
+    opened = await disturb(cluster, killed, kills, seed=1)
+    assert opened >= kills / 4, "with less traffic the run does not count"
+    print(f"{kills} kills: {opened} sessions were opened anew")
+
+
+FAULTS = {
+    "reset": (reset, 5),
+    "stopped": (stopped, 1),
+    "swallowed": (swallowed, 1),
+    "half_open": (half_open, 1),
+    "rolled": (rolled, 1),
+}
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("rounds", [1, pytest.param(10, marks=pytest.mark.faults)])
+@pytest.mark.parametrize("name", FAULTS)
+async def test_answers_survive_other_faults(cluster: Cluster, name: str, rounds: int) -> None:
+    fault, times = FAULTS[name]
+    opened = await disturb(cluster, fault, times * rounds, seed=2)
+    assert opened >= rounds, "with less traffic the run does not count"
+    print(f"{name}: {opened} sessions were opened anew")

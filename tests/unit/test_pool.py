@@ -1,0 +1,191 @@
+"""Which pod gets a session, and when a pod that fails is left alone."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from router.discovery import Endpoint
+from router.pool.breaker import FAILURES, Breaker, BreakerState
+from router.pool.choice import AFFINE_TOKENS, Load, choose
+from router.pool.lease import Lease
+from router.pool.patience import Patience
+from router.pool.pod import Pod
+
+ZONES = ["", "a", "b"]
+
+
+@st.composite
+def loads(draw: st.DrawFn) -> list[Load]:
+    count = draw(st.integers(1, 8))
+    found = []
+    for i in range(count):
+        slots = draw(st.integers(1, 32))
+        free = draw(st.integers(0, slots))
+        waiting = 0 if free else draw(st.integers(0, 64))
+        found.append(Load(f"10.0.0.{i}:7", draw(st.sampled_from(ZONES)), slots, free, waiting))
+    return found
+
+
+PROMPTS = st.lists(st.integers(0, 2**17), min_size=1, max_size=64)
+
+
+@given(loads(), st.sampled_from(ZONES), PROMPTS)
+def test_a_queue_is_the_last_resort_and_the_own_zone_comes_first(
+    pods: list[Load], zone: str, prompt: list[int]
+) -> None:
+    best = choose(pods, zone, prompt)
+    assert best is not None
+    free = [pod for pod in pods if pod.free]
+    near = [pod for pod in free or pods if not zone or pod.zone == zone]
+    assert best in (near or free or pods)
+    for pod in near or free or pods:
+        if free:
+            assert pod.free / pod.slots <= best.free / best.slots + 0.25, "within a quarter"
+        else:
+            assert pod.waiting / pod.slots >= best.waiting / best.slots
+
+
+@given(loads(), st.sampled_from(ZONES), PROMPTS, PROMPTS)
+def test_it_depends_on_the_prompts_beginning_and_on_no_order(
+    pods: list[Load], zone: str, prompt: list[int], rest: list[int]
+) -> None:
+    head = (prompt * AFFINE_TOKENS)[:AFFINE_TOKENS]
+    best = choose(pods, zone, head)
+    assert choose(list(reversed(pods)), zone, head + rest) == best
+
+
+@given(st.integers(2, 6), st.lists(PROMPTS, min_size=8, max_size=8), st.integers(0, 5))
+def test_a_pod_that_goes_moves_only_its_own_prompts(
+    count: int, prompts: list[list[int]], gone: int
+) -> None:
+    pods = [Load(f"10.0.0.{i}:7", "", 8, 8, 0) for i in range(count)]
+    left = [pod for i, pod in enumerate(pods) if i != gone % count]
+    for prompt in prompts:
+        before = choose(pods, "", prompt)
+        if before in left:
+            assert choose(left, "", prompt) == before
+
+
+def test_prompts_spread_over_equal_pods() -> None:
+    pods = [Load(f"10.0.0.{i}:7", "", 8, 8, 0) for i in range(4)]
+    chosen = [choose(pods, "", [i, i + 1]) for i in range(400)]
+    counts = [chosen.count(pod) for pod in pods]
+    assert sum(counts) == 400
+    assert min(counts) > 60, "of 100 on average; fixed prompts, so always the same"
+
+
+def test_no_pod_no_choice() -> None:
+    assert choose([], "a", [1]) is None
+
+
+class BreakerMachine(RuleBasedStateMachine):
+    """A breaker beside what it promises, on a clock of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.breaker = Breaker(lambda: self.now, lambda: 0.5)
+        self.row = 0
+        """Failures in a row."""
+        self.opened_at: float | None = None
+        self.trial = False
+
+    @rule(seconds=st.floats(0.01, 60))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @precondition(lambda self: self.breaker.allows)
+    @rule()
+    def session_begins(self) -> None:
+        self.breaker.began()
+        self.trial = self.opened_at is not None
+
+    @rule()
+    def session_fails(self) -> None:
+        already = self.opened_at is not None and not self.trial
+        self.breaker.failed()
+        if already:
+            return
+        self.row += 1
+        if self.trial or self.row >= FAILURES:
+            self.opened_at, self.trial = self.now, False
+
+    @rule()
+    def session_succeeds(self) -> None:
+        already = self.opened_at is not None and not self.trial
+        self.breaker.succeeded()
+        if not already:
+            self.row, self.opened_at, self.trial = 0, None, False
+
+    @precondition(lambda self: self.trial)
+    @rule()
+    def trial_is_abandoned(self) -> None:
+        self.breaker.abandoned()
+        self.trial = False
+        assert self.breaker.allows, "the next one may try"
+
+    @invariant()
+    def keeps_its_promises(self) -> None:
+        if self.opened_at is None:
+            assert self.breaker.state is BreakerState.CLOSED
+            assert self.breaker.allows
+        elif self.trial:
+            assert self.breaker.state is BreakerState.TRIED
+            assert not self.breaker.allows, "one trial at a time"
+        else:
+            assert self.breaker.state is BreakerState.OPEN
+            if self.now - self.opened_at < 0.25:
+                assert not self.breaker.allows, "it is left alone"
+            if self.now - self.opened_at > 30:
+                assert self.breaker.allows, "never for longer than this"
+
+
+TestBreaker = BreakerMachine.TestCase
+
+
+@given(st.integers(1, 10))
+def test_each_trial_that_fails_is_followed_by_a_longer_wait(trials: int) -> None:
+    now = [0.0]
+    breaker = Breaker(lambda: now[0], lambda: 0.999)
+    for _ in range(FAILURES):
+        breaker.failed()
+    waits = []
+    for _ in range(trials):
+        began = now[0]
+        while not breaker.allows:
+            now[0] += 0.05
+        waits.append(now[0] - began)
+        breaker.began()
+        breaker.failed()
+    assert all(b > a or b > 29 for a, b in pairwise(waits))
+
+
+async def test_a_lease_tells_the_breaker_once() -> None:
+    pod, lost, over = Pod(Endpoint("127.0.0.1:1")), list[int](), list[Pod]()
+
+    def lease() -> Lease:
+        return Lease(pod, lambda: lost.append(1), over.append)
+
+    for n in range(1, FAILURES + 1):
+        failing = lease()
+        failing.lost()
+        failing.lost()
+        failing.close()
+        assert len(lost) == len(over) == n
+    assert pod.state == "unreachable"
+    assert not pod.breaker.allows
+    assert pod.sessions == 0
+    await pod.channel.close()
+
+
+@given(st.lists(st.floats(0, 100), max_size=200))
+def test_patience_is_a_second_at_least_and_five_times_the_longest_at_most(
+    waits: Sequence[float],
+) -> None:
+    patience = Patience()
+    for seconds in waits:
+        patience.waited(seconds)
+    assert 1.0 <= patience.limit_s <= max(1.0, 5 * max(waits, default=0.0) + 1e-9)
