@@ -69,6 +69,7 @@ class FakeDrafter(DrafterSession):
             self._drafted(len(self.tokens) + i, block[i : i + size], alternatives)
             for i in range(0, len(block), size)
         ]
+        pieces = pieces or [self._drafted(len(self.tokens), [], 0)]
         pieces[-1].last = True
         self._pieces = deque(pieces)
         if forks:
