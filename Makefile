@@ -64,7 +64,7 @@ test: setup check ## All checks and the test suite
 test-laws: setup ## The long statistical tests
 	$(BIN)/pytest -m laws
 
-test-faults: setup ## The long tests of what goes wrong: thousands of dropped sessions
+test-faults: setup ## The long tests of what goes wrong: dropped sessions, killed pods
 	$(BIN)/pytest -m faults
 
 check: setup ## Format, lint, types, import rules, contract

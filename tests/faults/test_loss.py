@@ -57,8 +57,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Small]:
             unused.kill()
             spare.kill()
             spare.model = "expert"
-            flags = ("--drafter", f"{drafter.relay.address},{spare.relay.address}")
-            flags += ("--expert", expert.relay.address, "--metrics-port", "0")
+            flags = ["--drafter", f"{drafter.relay.address},{spare.relay.address}"]
+            flags += ["--expert", expert.relay.address, "--metrics-port", "0"]
             popen = launch("router", "router", folder, *flags)
             try:
                 router = await_port(popen, "router", folder)
@@ -179,6 +179,7 @@ async def test_a_pod_with_other_weights_replaces_none(small: Small, client: Clie
 
 async def test_a_pod_that_is_to_end_takes_none_and_ends_what_remains(small: Small) -> None:
     """With UNAVAILABLE, so that routers go on elsewhere; health says so at once."""
+    await small.settled()
     pod = small.drafter
     law = laws.with_defaults(
         law_pb2.Law(mode=law_pb2.MODE_DRAFTER, candidates=64, top_p=1.0), alpha_given=False
@@ -191,7 +192,9 @@ async def test_a_pod_that_is_to_end_takes_none_and_ends_what_remains(small: Smal
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
         first = stub.Draft()
         await first.write(opening)
-        assert (await first.read()).HasField("opened")
+        response = await first.read()
+        assert isinstance(response, drafter_pb2.DraftResponse)
+        assert response.HasField("opened")
         stopping = asyncio.create_task(asyncio.to_thread(pod.stop))
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
         second = stub.Draft()

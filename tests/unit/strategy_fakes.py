@@ -73,6 +73,7 @@ class FakeDrafter(DrafterSession):
             self._drafted(len(self.tokens) + i, block[i : i + size], alternatives)
             for i in range(0, max(len(block), 1), size)
         ]
+        pieces = pieces or [self._drafted(len(self.tokens), [], 0)]
         pieces[-1].last = True
         self._pieces = deque(pieces)
         if forks:
