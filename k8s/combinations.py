@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import product
 
-from k8s.checks.objects import Object
+from k8s.objects import Object
 from k8s.render import components, overlays, render_overlay, render_with
 
 ALTERNATIVES = (

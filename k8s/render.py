@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from k8s.checks.objects import Object
+from k8s.objects import Object
 
 FOLDER = Path(__file__).parent
 BUILD = FOLDER.parent / "build" / "k8s"

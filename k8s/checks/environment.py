@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from pydantic_settings import BaseSettings
 
-from k8s.checks.objects import Object, services, settings_prefix
+from k8s.objects import Object, services, settings_prefix
 from router.settings import RouterSettings
 from services.pod.settings import PodSettings
 

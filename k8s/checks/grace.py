@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from k8s.checks.objects import Object, services, settings_prefix
+from k8s.objects import Object, services, settings_prefix
 
 STOP_S = 10
 """What a server may take to stop after its drain."""

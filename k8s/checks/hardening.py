@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from k8s.checks.objects import Object, pods
+from k8s.objects import Object, pods
 
 _HOST = ("hostNetwork", "hostPID", "hostIPC")
 

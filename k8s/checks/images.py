@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from k8s.checks.objects import Object, pods
 from k8s.images import names
+from k8s.objects import Object, pods
 
 
 def check_images(objects: list[Object]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from k8s.checks.objects import Object, of_kind, pods, title
+from k8s.objects import Object, of_kind, pods, title
 
 
 def check_names(objects: list[Object]) -> Iterator[str]:

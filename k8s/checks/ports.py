@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from k8s.checks.objects import Object, matching, of_kind, services, settings_prefix, title
+from k8s.objects import Object, matching, of_kind, services, settings_prefix, title
 
 _SETTINGS = {"grpc": "PORT", "metrics": "METRICS_PORT", "health": "HEALTH_PORT"}
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from k8s.checks.objects import Object, pods, quantity
+from k8s.objects import Object, pods, quantity
 
 
 def check_resources(objects: list[Object]) -> Iterator[str]:

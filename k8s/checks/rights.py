@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from k8s.checks.objects import Object, of_kind, pods, title
+from k8s.objects import Object, of_kind, pods, title
 
 USED = {"router": {("discovery.k8s.io", "endpointslices"): {"list", "watch"}}}
 """By service account: the verbs that its code uses on (group, resource)."""

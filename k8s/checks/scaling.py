@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from k8s.checks.objects import Object, of_kind, title
+from k8s.objects import Object, of_kind, title
 
 
 def check_scaling(objects: list[Object]) -> Iterator[str]:

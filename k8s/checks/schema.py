@@ -8,7 +8,7 @@ from pathlib import Path
 import jsonschema
 from kubernetes_validate import utils
 
-from k8s.checks.objects import Object, title
+from k8s.objects import Object, title
 
 _FOLDER = Path(__file__).parent / "schemas"
 _COUNT = 3

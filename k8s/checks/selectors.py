@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from k8s.checks.objects import Object, matching, of_kind, title
+from k8s.objects import Object, matching, of_kind, title
 
 OUTSIDE = {"cascade-client"}
 """Labels of pods that are not ours."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from k8s.checks.objects import of_kind
+from k8s.objects import of_kind
 from k8s.render import render_with
 
 PROMTOOL = shutil.which("promtool") or ""

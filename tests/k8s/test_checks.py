@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k8s.checks import CHECKS, problems
-from k8s.checks.objects import Object, quantity
+from k8s.objects import Object, quantity
 from k8s.render import render_with
 
 COMPONENTS = (

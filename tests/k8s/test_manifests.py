@@ -4,9 +4,9 @@ import pytest
 
 from k8s.checks import problems
 from k8s.checks.grace import STOP_S
-from k8s.checks.objects import of_kind, pods, services, settings_prefix
 from k8s.combinations import ALTERNATIVES, NEEDS, Rendering, renderings, together
 from k8s.images import names
+from k8s.objects import of_kind, pods, services, settings_prefix
 from k8s.render import RenderError, components, overlays, render_overlay, render_with
 
 RENDERINGS = renderings()

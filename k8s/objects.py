@@ -1,4 +1,4 @@
-"""What checks look for in the objects of a rendering."""
+"""What is looked for in the objects of a rendering."""
 
 import re
 from collections.abc import Iterator
