@@ -9,13 +9,14 @@ PROMPT ?= Who is Buzz Aldrin?
 PROTOS := $(wildcard protos/cascade/v1/*.proto)
 GENERATED := protos/python/.generated
 INSTALLED := $(VENV)/.installed
-CODE := services router bench tests
+CODE := services router bench k8s tests
+OVERLAY ?= local
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos protos-baseline models demo up down test test-laws test-faults check format bench-speed bench-streams bench-network bench-fallback bench-foresight bench-capacity bench-engine bench-near-ties bench-wire bench-acceptance bench-rules bench-quality bench-cost peer-vllm clean
+.PHONY: help setup protos protos-baseline models demo up down test test-laws test-faults check format bench-speed bench-streams bench-network bench-fallback bench-foresight bench-capacity bench-engine bench-near-ties bench-wire bench-acceptance bench-rules bench-quality bench-cost peer-vllm k8s-render k8s-validate images containers-smoke deploy k8s-smoke undeploy clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.created:
 	$(PYTHON) -c 'import sys; assert sys.version_info[:2] == (3, 11), "Python 3.11 is needed"'
@@ -125,6 +126,27 @@ bench-quality: models ## HumanEval pass@1 beside speed and expert calls, resumab
 
 bench-cost: setup ## Device time, cost and pods of every mode, from the reports that are there: bench/results/cost.md
 	$(BIN)/python -m bench.cost
+
+k8s-render: setup ## Every overlay of the manifests as one file: build/k8s
+	$(BIN)/python -m k8s.render
+
+k8s-validate: setup ## Check every overlay, every component alone, and all together
+	$(BIN)/python -m k8s.checks
+
+images: setup ## Build the three images (ENGINE, BASE_IMAGE, TORCH, TORCH_INDEX_URL, WHEELS, PIP_INDEX_URL)
+	k8s/containers/images.sh
+
+containers-smoke: setup ## The three images as containers of a network of their own: one answer, then down
+	k8s/containers/smoke.sh
+
+deploy: setup ## Apply an overlay to the cluster that kubectl knows (OVERLAY=local), and wait for it
+	k8s/deploy.sh $(OVERLAY)
+
+k8s-smoke: setup ## One request in each mode to what is deployed
+	k8s/smoke.sh
+
+undeploy: setup ## Take an overlay's objects down; weights stay
+	k8s/undeploy.sh $(OVERLAY)
 
 clean: ## Remove the environment and all that was generated; models stay
 	rm -rf $(VENV) protos/python build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

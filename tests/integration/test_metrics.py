@@ -17,6 +17,7 @@ from tests.services import TINY, Services
 
 MODES = [law_pb2.MODE_EXPERT, law_pb2.MODE_SPECULATIVE]
 PROMPT = "def main() -> None:\n    " * 4
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -121,3 +122,17 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path, told: Services) -> None:
     assert popen.wait(60) == 2
     last = (tmp_path / "late.log").read_text().splitlines()[-1]
     assert last == f"can't serve metrics on 127.0.0.1:{port}: Address already in use"
+
+
+def test_alerts_and_autoscalers_ask_for_metrics_that_there_are(told: Services) -> None:
+    there = {
+        name.split("{")[0]
+        for process in (told.drafter, told.expert, told.router)
+        for name in metrics(process.log)
+    }
+    asked = set()
+    for component in ("monitoring", "autoscaling"):
+        for path in (ROOT / "k8s" / "components" / component).glob("*.yaml"):
+            asked |= set(re.findall(r"cascade:[a-z_]+[a-z]", path.read_text()))
+    assert {"cascade:num_requests_waiting", "cascade:kv_cache_usage_perc"} < asked
+    assert asked - there == set()

@@ -1,0 +1,1 @@
+"""The manifests, as they render, and the checks of them."""
