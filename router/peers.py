@@ -11,7 +11,7 @@ from cascade.v1 import model_pb2_grpc
 
 from router.text import Tokenizer
 from services.errors import PairMismatch, PeerLost
-from services.serving.options import CHANNEL_OPTIONS
+from services.serving.channels import PLAIN, ClientTls, open_channel
 
 log = structlog.get_logger()
 
@@ -54,7 +54,9 @@ class Pair:
         await self.expert.channel.close()
 
 
-async def connect(address: str, role: pb.Role.ValueType, timeout_s: float) -> Peer:
+async def connect(
+    address: str, role: pb.Role.ValueType, timeout_s: float, tls: ClientTls = PLAIN
+) -> Peer:
     """Waits until a peer answers.
 
     Raises:
@@ -62,7 +64,7 @@ async def connect(address: str, role: pb.Role.ValueType, timeout_s: float) -> Pe
         PairMismatch: it has another role.
     """
     name = pb.Role.Name(role).removeprefix("ROLE_").lower()
-    channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+    channel = open_channel(address, tls)
     stub = model_pb2_grpc.ModelServiceStub(channel)
     deadline = time.monotonic() + timeout_s
     while True:
@@ -107,7 +109,7 @@ def check_fit(drafter: pb.GetModelInfoResponse, expert: pb.GetModelInfoResponse)
     )
 
 
-async def connect_pair(drafter: str, expert: str, timeout_s: float) -> Pair:
+async def connect_pair(drafter: str, expert: str, timeout_s: float, tls: ClientTls = PLAIN) -> Pair:
     """Reaches both peers, checks that they fit, and takes the tokenizer from the expert.
 
     Raises:
@@ -115,7 +117,8 @@ async def connect_pair(drafter: str, expert: str, timeout_s: float) -> Pair:
         PairMismatch: they do not fit together.
     """
     first, second = await asyncio.gather(
-        connect(drafter, pb.ROLE_DRAFTER, timeout_s), connect(expert, pb.ROLE_EXPERT, timeout_s)
+        connect(drafter, pb.ROLE_DRAFTER, timeout_s, tls),
+        connect(expert, pb.ROLE_EXPERT, timeout_s, tls),
     )
     check_fit(first.info, second.info)
     return Pair(first, second, await _tokenizer(second))

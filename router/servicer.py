@@ -9,6 +9,7 @@ import structlog
 from cascade.v1 import router_pb2 as pb
 from cascade.v1 import router_pb2_grpc
 
+from router.access import Caller, Guard
 from router.answer import Answer
 from router.metrics import RouterMetrics
 from router.opening import Sessions
@@ -29,9 +30,12 @@ Context = grpc.aio.ServicerContext[pb.GenerateRequest, pb.GenerateResponse]
 class RouterServicer(router_pb2_grpc.RouterServiceServicer):
     """Answers clients with one pair."""
 
-    def __init__(self, pair: Pair, metrics: RouterMetrics, *, draft_ahead: int) -> None:
+    def __init__(
+        self, pair: Pair, guard: Guard, metrics: RouterMetrics, *, draft_ahead: int
+    ) -> None:
         """``draft_ahead``: where a request does not say."""
         self._pair = pair
+        self._guard = guard
         self._metrics = metrics
         self._draft_ahead = draft_ahead
         self._histories = Histories()
@@ -43,22 +47,27 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         request_id = uuid.uuid4().hex
         try:
             with self._metrics.answering():
-                resolved = await asyncio.to_thread(
-                    resolve,
-                    request,
-                    self._pair.tokenizer,
-                    context_length=self._pair.context_length,
-                    end_token_ids=self._pair.end_token_ids,
-                    draft_ahead=self._draft_ahead,
-                )
-                async for response in self._answer(request_id, resolved, context):
-                    yield response
+                async with self._guard.admit(tuple(context.invocation_metadata() or ())) as caller:
+                    resolved = await self._resolve(request)
+                    caller.prompt(len(resolved.prompt))
+                    async for response in self._answer(request_id, resolved, caller, context):
+                        yield response
         except CascadeError as error:
             log.info("refused", request=request_id, error=type(error).__name__, text=str(error))
             await abort(context, error)
 
+    async def _resolve(self, request: pb.GenerateRequest) -> Request:
+        return await asyncio.to_thread(
+            resolve,
+            request,
+            self._pair.tokenizer,
+            context_length=self._pair.context_length,
+            end_token_ids=self._pair.end_token_ids,
+            draft_ahead=self._draft_ahead,
+        )
+
     async def _answer(
-        self, request_id: str, request: Request, context: Context
+        self, request_id: str, request: Request, caller: Caller, context: Context
     ) -> AsyncIterator[pb.GenerateResponse]:
         yield pb.GenerateResponse(
             started=pb.Started(
@@ -87,6 +96,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
             )
             async for emitted in STRATEGIES[request.law.mode](task):
                 if tokens := answer.take(emitted):
+                    caller.delivered(len(tokens))
                     yield pb.GenerateResponse(tokens=pb.GeneratedTokens(tokens=tokens))
                 if answer.reason:
                     break
@@ -98,6 +108,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         log.info(
             "finished",
             request=request_id,
+            key=caller.name,
             reason=pb.FinishReason.Name(finished.reason),
             prompt_tokens=finished.usage.prompt_tokens,
             completion_tokens=finished.usage.completion_tokens,

@@ -16,11 +16,13 @@ from services.errors import (
     Overloaded,
     PairMismatch,
     PeerLost,
+    Unauthenticated,
 )
 
 STATUS_CODES: dict[type[CascadeError], grpc.StatusCode] = {
     InvalidField: grpc.StatusCode.INVALID_ARGUMENT,
     NotServed: grpc.StatusCode.UNIMPLEMENTED,
+    Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
     Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     PeerLost: grpc.StatusCode.UNAVAILABLE,
     EngineFailed: grpc.StatusCode.INTERNAL,

@@ -78,6 +78,7 @@ def test_every_error_has_a_row_in_the_table() -> None:
 EXAMPLES = [
     (errors.InvalidField(("f", "bad")), grpc.StatusCode.INVALID_ARGUMENT),
     (errors.NotServed("x"), grpc.StatusCode.UNIMPLEMENTED),
+    (errors.Unauthenticated("x"), grpc.StatusCode.UNAUTHENTICATED),
     (errors.Overloaded("x", 2.5), grpc.StatusCode.RESOURCE_EXHAUSTED),
     (errors.PeerLost("x"), grpc.StatusCode.UNAVAILABLE),
     (errors.EngineFailed("x"), grpc.StatusCode.INTERNAL),
