@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.installed
 CODE := services router bench tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos protos-baseline models demo up down test test-laws test-faults check format bench-speed bench-streams bench-network bench-capacity bench-engine bench-near-ties bench-wire bench-acceptance bench-rules bench-quality bench-cost peer-vllm clean
+.PHONY: help setup protos protos-baseline models demo up down test test-laws test-faults test-tls check format bench-speed bench-streams bench-network bench-capacity bench-overload bench-engine bench-near-ties bench-wire bench-acceptance bench-rules bench-quality bench-cost peer-vllm clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ test-laws: setup ## The long statistical tests
 test-faults: setup ## The long tests of what goes wrong: thousands of dropped sessions
 	$(BIN)/pytest -m faults
 
+test-tls: setup ## The integration tests with mutual TLS between all processes
+	CASCADE_TEST_TLS=1 $(BIN)/pytest tests/integration -m 'not laws and not faults'
+
 check: setup ## Format, lint, types, import rules, contract
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
@@ -98,6 +101,9 @@ bench-network: setup ## Simulated models over a simulated network: bench/results
 
 bench-capacity: setup ## The rounds that one router process on one core carries, and what it adds: bench/results/capacity.md
 	$(BIN)/python -m bench.capacity
+
+bench-overload: setup ## Ten times the capacity of a router: refusals, goodput, and a request after it: bench/results/overload.md
+	$(BIN)/python -m bench.overload
 
 bench-engine: models ## The engine: its step beside transformers', many sessions at once: bench/results/engine.md
 	$(BIN)/python -m bench.engine --pair $(PAIR)

@@ -95,7 +95,8 @@ async def refused(call: Call, code: grpc.StatusCode) -> grpc.aio.AioRpcError:
 
 
 def retry_s(error: grpc.aio.AioRpcError) -> float:
-    status = rpc_status.from_call(error)
+    call: Any = error  # raised errors are calls, too
+    status = rpc_status.from_call(call)
     retry = error_details_pb2.RetryInfo()
     assert status.details[0].Unpack(retry)
     return float(retry.retry_delay.ToMilliseconds()) / 1000
