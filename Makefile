@@ -13,7 +13,7 @@ CODE := services router bench k8s tests
 OVERLAY ?= local
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos protos-baseline models demo up down test test-laws test-faults check format bench-speed bench-streams bench-network bench-fallback bench-foresight bench-capacity bench-engine bench-near-ties bench-wire bench-acceptance bench-rules bench-quality bench-cost peer-vllm k8s-render k8s-validate images containers-smoke deploy k8s-smoke undeploy clean
+.PHONY: help setup protos protos-baseline models demo up down test test-laws test-faults check format bench-speed bench-streams bench-network bench-fallback bench-foresight bench-capacity bench-engine bench-near-ties bench-wire bench-acceptance bench-rules bench-quality bench-cost peer-vllm k8s-render k8s-validate images containers-smoke deploy k8s-smoke undeploy test-tls bench-overload clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ test-laws: setup ## The long statistical tests
 test-faults: setup ## The long tests of what goes wrong: dropped sessions, killed pods
 	$(BIN)/pytest -m faults
 
+test-tls: setup ## The integration tests with mutual TLS between all processes
+	CASCADE_TEST_TLS=1 $(BIN)/pytest tests/integration -m 'not laws and not faults'
+
 check: setup ## Format, lint, types, import rules, contract
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
@@ -99,6 +102,9 @@ bench-network: setup ## Simulated models over a simulated network: bench/results
 
 bench-capacity: setup ## The rounds that one router process on one core carries, and what it adds: bench/results/capacity.md
 	$(BIN)/python -m bench.capacity
+
+bench-overload: setup ## Ten times the capacity of a router: refusals, goodput, and a request after it: bench/results/overload.md
+	$(BIN)/python -m bench.overload
 
 bench-engine: models ## The engine: its step beside transformers', many sessions at once: bench/results/engine.md
 	$(BIN)/python -m bench.engine --pair $(PAIR)

@@ -2,11 +2,13 @@
 
 import asyncio
 import sys
+from functools import partial
 
 import structlog
 from cascade.v1 import model_pb2, router_pb2, router_pb2_grpc
 from pydantic import ValidationError
 
+from router.access import Guard, load_keys
 from router.discovery import discover
 from router.metrics import RouterMetrics
 from router.pace import Overlap
@@ -20,6 +22,8 @@ from services.serving.logs import configure_logs
 from services.serving.metrics import serve_metrics
 from services.serving.server import PortInUse, Server
 from services.serving.settings import problems
+from services.serving.slots import Slots
+from services.serving.watched import Watched
 
 log = structlog.get_logger()
 
@@ -27,7 +31,9 @@ log = structlog.get_logger()
 async def _serve(settings: RouterSettings) -> None:
     name = router_pb2.DESCRIPTOR.services_by_name["RouterService"].full_name
     server = Server(settings, [name])
-    metrics = RouterMetrics()
+    slots = Slots(settings.max_sessions, settings.max_waiting)
+    metrics = RouterMetrics(slots)
+    guard = _guard(settings, slots, metrics)
     drafters, experts = (
         Pool(
             role,
@@ -39,6 +45,7 @@ async def _serve(settings: RouterSettings) -> None:
             ),
             metrics.pods,
             settings.zone,
+            settings.peer_tls,
         )
         for role, names in (
             (model_pb2.ROLE_DRAFTER, settings.drafters),
@@ -47,10 +54,18 @@ async def _serve(settings: RouterSettings) -> None:
     )
     pair = await connect_pair(drafters, experts, settings.connect_timeout_s)
     overlap = Overlap(settings.draft_ahead, settings.alternatives)
-    servicer = RouterServicer(pair, metrics, overlap)
+    servicer = RouterServicer(pair, guard, metrics, overlap)
     router_pb2_grpc.add_RouterServiceServicer_to_server(servicer, server.grpc)
     serve_metrics(settings, metrics.registry)
     await server.serve(healthy=lambda: True, closing=pair.close)
+
+
+def _guard(settings: RouterSettings, slots: Slots, metrics: RouterMetrics) -> Guard:
+    file = settings.api_keys_file
+    if not file:
+        log.warning("no API keys: whoever reaches this router may ask")
+        return Guard(slots, None, metrics)
+    return Guard(slots, Watched([file], partial(load_keys, file)), metrics)
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """What a router measures of its answers.  Names as vLLM has them, with our prefix."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from cascade.v1 import router_pb2
@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from router.pool.metrics import PoolMetrics
 from services.serving.metrics import PREFIX
+from services.serving.slots import Slots
 
 _SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
 
@@ -15,7 +16,8 @@ _SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
 class RouterMetrics:
     """Counters and histograms that answers fill."""
 
-    def __init__(self) -> None:
+    def __init__(self, slots: Slots) -> None:
+        """``slots``: of the answers under way."""
         self.registry = CollectorRegistry()
 
         def counter(name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
@@ -24,9 +26,11 @@ class RouterMetrics:
         def histogram(name: str, text: str) -> Histogram:
             return Histogram(PREFIX + name, text, buckets=_SECONDS, registry=self.registry)
 
-        self._running = Gauge(
-            PREFIX + "num_requests_running", "Answers under way.", registry=self.registry
-        )
+        def gauge(name: str, text: str, value: Callable[[], float]) -> None:
+            Gauge(PREFIX + name, text, registry=self.registry).set_function(value)
+
+        gauge("num_requests_running", "Answers under way.", lambda: slots.total - slots.free)
+        gauge("num_requests_waiting", "Requests that wait.", lambda: slots.waiting)
         self._finished = counter(
             "request_success", "Answers that came to their end.", ("finished_reason",)
         )
@@ -54,18 +58,39 @@ class RouterMetrics:
         )
         self.pods = PoolMetrics(self.registry)
         """Of the pods."""
+        self._asked = counter(
+            "key_requests", "Requests with a key, by its name and how they ended.", ("key", "end")
+        )
+        self._used = counter("key_tokens", "Tokens that count for a key's limit.", ("key",))
         self._first = histogram("time_to_first_token_seconds", "From the call to the first token.")
         self._whole = histogram("e2e_request_latency_seconds", "From the call to the last token.")
 
     @contextmanager
     def answering(self) -> Iterator[None]:
-        """While an answer is under way."""
-        with self._running.track_inprogress():
-            try:
-                yield
-            except BaseException as error:
-                self._failed.labels(type(error).__name__).inc()
-                raise
+        """While a request is seen to."""
+        try:
+            yield
+        except BaseException as error:
+            self._failed.labels(type(error).__name__).inc()
+            raise
+
+    @contextmanager
+    def asked(self, key: str) -> Iterator[None]:
+        """While a request of the key with this name is seen to; no name: there are no keys."""
+        end = "finished"
+        try:
+            yield
+        except BaseException as error:
+            end = type(error).__name__
+            raise
+        finally:
+            if key:
+                self._asked.labels(key, end).inc()
+
+    def used(self, key: str, tokens: int) -> None:
+        """Tokens of a prompt or an answer were charged."""
+        if key:
+            self._used.labels(key).inc(tokens)
 
     def finished(self, finished: router_pb2.Finished) -> None:
         """An answer has come to its end."""

@@ -9,6 +9,7 @@ import structlog
 from cascade.v1 import router_pb2 as pb
 from cascade.v1 import router_pb2_grpc
 
+from router.access import Caller, Guard
 from router.answer import Answer
 from router.loss import outlive_losses
 from router.metrics import RouterMetrics
@@ -30,9 +31,10 @@ Context = grpc.aio.ServicerContext[pb.GenerateRequest, pb.GenerateResponse]
 class RouterServicer(router_pb2_grpc.RouterServiceServicer):
     """Answers clients with the pods of a pair."""
 
-    def __init__(self, pair: Pair, metrics: RouterMetrics, overlap: Overlap) -> None:
+    def __init__(self, pair: Pair, guard: Guard, metrics: RouterMetrics, overlap: Overlap) -> None:
         """``overlap``: where a request does not say."""
         self._pair = pair
+        self._guard = guard
         self._metrics = metrics
         self._overlap = overlap
         self._histories = Histories()
@@ -44,22 +46,27 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         request_id = uuid.uuid4().hex
         try:
             with self._metrics.answering():
-                resolved = await asyncio.to_thread(
-                    resolve,
-                    request,
-                    self._pair.tokenizer,
-                    context_length=self._pair.context_length,
-                    end_token_ids=self._pair.end_token_ids,
-                    overlap=self._overlap,
-                )
-                async for response in self._answer(request_id, resolved, context):
-                    yield response
+                async with self._guard.admit(tuple(context.invocation_metadata() or ())) as caller:
+                    resolved = await self._resolve(request)
+                    caller.prompt(len(resolved.prompt))
+                    async for response in self._answer(request_id, resolved, caller, context):
+                        yield response
         except CascadeError as error:
             log.info("refused", request=request_id, error=type(error).__name__, text=str(error))
             await abort(context, error)
 
+    async def _resolve(self, request: pb.GenerateRequest) -> Request:
+        return await asyncio.to_thread(
+            resolve,
+            request,
+            self._pair.tokenizer,
+            context_length=self._pair.context_length,
+            end_token_ids=self._pair.end_token_ids,
+            overlap=self._overlap,
+        )
+
     async def _answer(
-        self, request_id: str, request: Request, context: Context
+        self, request_id: str, request: Request, caller: Caller, context: Context
     ) -> AsyncIterator[pb.GenerateResponse]:
         yield pb.GenerateResponse(
             started=pb.Started(
@@ -93,6 +100,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
                 task, strategy, sessions.close, sessions.drafter, sessions.expert
             ):
                 if tokens := answer.take(emitted, other_law=recorder.other_law):
+                    caller.delivered(len(tokens))
                     yield pb.GenerateResponse(tokens=pb.GeneratedTokens(tokens=tokens))
                 if answer.reason:
                     break
@@ -104,6 +112,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         log.info(
             "finished",
             request=request_id,
+            key=caller.name,
             reason=pb.FinishReason.Name(finished.reason),
             prompt_tokens=finished.usage.prompt_tokens,
             completion_tokens=finished.usage.completion_tokens,

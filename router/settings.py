@@ -6,9 +6,12 @@ from typing import Self
 from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from router.access import load_keys
 from router.discovery import Source
 from router.request import MAX_ALTERNATIVES, MAX_DRAFT_AHEAD
+from services.serving.channels import ClientTls
 from services.serving.settings import ServerSettings
+from services.serving.tls import TlsFiles
 
 _SERVICE = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 """A DNS label, as Kubernetes names Services."""
@@ -40,6 +43,20 @@ class RouterSettings(ServerSettings):
     follow, unless a request says.  Only where it drafts ahead."""
     connect_timeout_s: float = Field(default=60.0, gt=0)
     """Seconds to wait for a pod of each role at the start."""
+    max_sessions: int = Field(default=256, ge=1)
+    """Answers at once."""
+    max_waiting: int = Field(default=64, ge=0)
+    """Requests that may wait for others to end; more are refused."""
+    api_keys_file: str = ""
+    """File of the API keys that may ask, as `cascade keys new` prints it.  Empty: everybody may."""
+    peer_tls_ca: str = ""
+    """File of the authority whose certificates drafter and expert must show.  Empty: no TLS."""
+    peer_tls_cert: str = ""
+    """File of the router's own certificate, which they are shown."""
+    peer_tls_key: str = ""
+    """File of its key, in PEM, without a password."""
+    peer_tls_name: str = ""
+    """The name in their certificates.  Empty: the host of each address."""
 
     @property
     def drafters(self) -> list[str]:
@@ -67,6 +84,21 @@ class RouterSettings(ServerSettings):
                     raise ValueError(
                         f"{flag}: must be host:port with a port in [1, 65535], got {name!r}"
                     )
+        return self
+
+    @property
+    def peer_tls(self) -> ClientTls:
+        """How drafter and expert are reached."""
+        files = TlsFiles(self.peer_tls_cert, self.peer_tls_key, self.peer_tls_ca, "--peer-tls")
+        return ClientTls(files, self.peer_tls_name)
+
+    @model_validator(mode="after")
+    def _has_usable_files(self) -> Self:
+        if (self.peer_tls_cert or self.peer_tls_key or self.peer_tls_name) and not self.peer_tls_ca:
+            raise ValueError("--peer-tls-cert, -key and -name need --peer-tls-ca")
+        self.peer_tls.files.load()
+        if self.api_keys_file:
+            load_keys(self.api_keys_file)
         return self
 
 

@@ -3,6 +3,7 @@
 CascadeError
 ├── InvalidField        a caller's value that can't be: the field, the limit, the value
 ├── NotServed           a mode, rule or option that this version does not serve
+├── Unauthenticated     no API key, or one that is not known
 ├── Overloaded          no room; try again later
 ├── PeerLost            a drafter or an expert can't be reached, or went away
 │   └── NoPodLeft       and there is no other of its role
@@ -29,6 +30,10 @@ class InvalidField(CascadeError):
 
 class NotServed(CascadeError):
     """A mode, rule or option that this version does not serve."""
+
+
+class Unauthenticated(CascadeError):
+    """No API key, or one that is not known.  Its text never holds the key."""
 
 
 class Overloaded(CascadeError):

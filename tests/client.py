@@ -5,8 +5,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import grpc
 from cascade.v1 import law_pb2, router_pb2, router_pb2_grpc
+
+from tests.tls import open_channel
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Client:
     """Speaks to one router."""
 
     def __init__(self, address: str) -> None:
-        self.channel = grpc.aio.insecure_channel(address)
+        self.channel = open_channel(address)
         self.stub = router_pb2_grpc.RouterServiceStub(self.channel)
 
     async def generate(self, timeout_s: float = 60, **fields: Any) -> Result:

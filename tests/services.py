@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.tls import server_flags
+
 TINY = Path(__file__).parent / "tiny"
 START_TIMEOUT_S = 120.0
 
@@ -47,7 +49,7 @@ class Services:
 
 def command(module: str, *flags: str) -> list[str]:
     """The command that serves a module on a free port of the loopback."""
-    return [sys.executable, "-m", module, "--host", "127.0.0.1", *flags]
+    return [sys.executable, "-m", module, "--host", "127.0.0.1", *server_flags(module), *flags]
 
 
 def launch(module: str, name: str, folder: Path, *flags: str) -> "subprocess.Popen[bytes]":

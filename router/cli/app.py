@@ -11,12 +11,13 @@ from router.cli.errors import CliError
 from services.calibrate import options as calibration
 
 app = typer.Typer(
-    help="Speculative cascades: a drafter, an expert and a router, here on this machine.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 models_app = typer.Typer(help="The pairs of models: list and fetch them.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
+keys_app = typer.Typer(help="API keys of a router: make them.", no_args_is_help=True)
+app.add_typer(keys_app, name="keys")
 
 ServiceName = Literal["drafter", "expert", "router"]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the models run.")]
@@ -30,6 +31,29 @@ ModelsDir = Annotated[
     str | None,
     typer.Option("--dir", help="Folder of models. Default: $CASCADE_MODELS_DIR, or .models."),
 ]
+
+
+@app.callback()
+def access(
+    tls_ca: Annotated[
+        str, typer.Option(metavar="FILE", help="With --address: the authority to believe; TLS.")
+    ] = "",
+    tls_cert: Annotated[
+        str, typer.Option(metavar="FILE", help="The certificate to show, where one is asked for.")
+    ] = "",
+    tls_key: Annotated[str, typer.Option(metavar="FILE", help="Its key.")] = "",
+    tls_name: Annotated[
+        str, typer.Option(metavar="NAME", help="In the router's certificate. Default: the host.")
+    ] = "",
+) -> None:
+    """Speculative cascades: a drafter, an expert and a router, here on this machine.
+
+    A router that wants an API key is given it in $CASCADE_API_KEY, or in a file that
+    $CASCADE_API_KEY_FILE names.  The options of TLS are CASCADE_TLS_CA and so on there.
+    """
+    from router.cli.access import remember
+
+    remember(tls_ca, tls_cert, tls_key, tls_name)
 
 
 @app.command()
@@ -275,6 +299,23 @@ def fetch_models(
 
     options = [f"--dir={directory}"] if directory else []
     models("fetch", *options, *(["--keep"] if keep else []), *(["--", pair] if pair else []))
+
+
+@keys_app.command("new")
+def new_key(
+    name: Annotated[str, typer.Argument(help="Whose it is, for the router's logs and metrics.")],
+    max_sessions: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Answers at once. Default: no limit.")
+    ] = None,
+    tokens_per_minute: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Of prompts and answers. Default: no limit."),
+    ] = None,
+) -> None:
+    """Print a new API key, once, and its entry for the router's --api-keys-file."""
+    from router.cli.keys import new
+
+    new(name, max_sessions, tokens_per_minute)
 
 
 def main() -> None:

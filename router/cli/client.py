@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -11,18 +12,19 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
+from router.cli.access import Access
 from router.cli.errors import CallFailed, NotRunning
 from router.cli.processes import find
 from router.cli.state import StateStore
-from services.serving.options import CHANNEL_OPTIONS
+from services.serving.channels import PLAIN, ClientTls, open_blocking_channel
 
 _PROBE_S = 2.0
 
 
 @contextmanager
-def channel_to(address: str) -> Iterator[grpc.Channel]:
+def channel_to(address: str, tls: ClientTls = PLAIN) -> Iterator[grpc.Channel]:
     """A channel for as long as the block runs."""
-    with grpc.insecure_channel(address, CHANNEL_OPTIONS) as channel:
+    with open_blocking_channel(address, tls) as channel:
         yield channel
 
 
@@ -48,35 +50,48 @@ def model_info(address: str) -> model_pb2.GetModelInfoResponse | None:
             return None
 
 
-def router_address(given: str | None, store: StateStore) -> str:
-    """Where the router is: as given, or the one that runs here.
+@dataclass(frozen=True)
+class Target:
+    """A router to call."""
+
+    address: str
+    """host:port."""
+    access: Access | None = None
+    """None for the one that runs here, which is plain and open."""
+
+
+def find_router(given: str | None, store: StateStore) -> Target:
+    """The router at the given address, or the one that runs here.
 
     Raises:
         NotRunning: none was given, and none runs.
     """
     if given:
-        return given
+        return Target(given, Access())
     state = store.read()
     router = state.service("router") if state else None
     if router is None or router.address is None or find(router) is None:
         raise NotRunning("no router runs here: start one with `cascade up`, or give --address")
-    return router.address
+    return Target(router.address)
 
 
 @contextmanager
 def generating(
-    address: str, request: router_pb2.GenerateRequest
+    target: Target, request: router_pb2.GenerateRequest
 ) -> Iterator[Iterable[router_pb2.GenerateResponse]]:
     """A call of ``Generate``; leaving the block closes its channel, which cancels it.
 
     Raises:
         CallFailed: the call ended with an error while the block read it.
+        UsageError: TLS or the API key is not usable as given.
     """
-    with channel_to(address) as channel:
+    tls = target.access.tls if target.access else PLAIN
+    metadata = target.access.metadata(target.address) if target.access else ()
+    with channel_to(target.address, tls) as channel:
         try:
-            yield router_pb2_grpc.RouterServiceStub(channel).Generate(request)
+            yield router_pb2_grpc.RouterServiceStub(channel).Generate(request, metadata=metadata)
         except grpc.RpcError as error:
-            raise CallFailed(explain(error, address)) from error
+            raise CallFailed(explain(error, target.address)) from error
 
 
 def explain(error: grpc.RpcError, address: str) -> str:

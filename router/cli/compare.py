@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from router.cli.answer import Answer, agreement, common_prefix
-from router.cli.client import router_address
+from router.cli.client import find_router
 from router.cli.errors import INTERRUPTED
 from router.cli.generate import receive
 from router.cli.render import law_line, number, print_legend
@@ -30,7 +30,7 @@ def compare(ask: Ask, *, address: str | None, as_json: bool) -> int:
         CliError: there is no router, or it refused or lost a call.
     """
     out = Console()
-    where = router_address(address, StateStore.default())
+    where = find_router(address, StateStore.default())
     answers: dict[str, Answer] = {}
     seed = ask.seed
     for mode in MODES:

@@ -5,7 +5,7 @@ import json
 from rich.console import Console
 
 from router.cli.answer import Answer
-from router.cli.client import generating, router_address
+from router.cli.client import Target, find_router, generating
 from router.cli.errors import INTERRUPTED
 from router.cli.render import end_line, print_legend, print_tokens, statistics_line
 from router.cli.request import Ask
@@ -23,7 +23,7 @@ def generate(ask: Ask, *, address: str | None, as_json: bool) -> int:
     """
     out, notes = Console(), Console(stderr=True)
     answer = Answer()
-    where = router_address(address, StateStore.default())
+    where = find_router(address, StateStore.default())
     interrupted = not receive(ask, where, answer, None if as_json else out)
     if as_json:
         print(json.dumps(answer.plain(), ensure_ascii=False))
@@ -33,7 +33,7 @@ def generate(ask: Ask, *, address: str | None, as_json: bool) -> int:
     return INTERRUPTED if interrupted else 0
 
 
-def receive(ask: Ask, address: str, answer: Answer, out: Console | None) -> bool:
+def receive(ask: Ask, target: Target, answer: Answer, out: Console | None) -> bool:
     """Fills ``answer`` as it comes, and prints its tokens on ``out`` if there is one.
 
     Returns:
@@ -43,7 +43,7 @@ def receive(ask: Ask, address: str, answer: Answer, out: Console | None) -> bool
         CliError: the router refused or lost the call.
     """
     try:
-        with generating(address, ask.request()) as call:
+        with generating(target, ask.request()) as call:
             for response in call:
                 tokens = answer.take(response)
                 if out and tokens:

@@ -9,7 +9,8 @@ from cascade.v1 import model_pb2_grpc
 from router.discovery import Endpoint
 from router.pool.breaker import Breaker
 from router.pool.choice import Load
-from services.serving.options import CHANNEL_OPTIONS, Options
+from services.serving.channels import PLAIN, ClientTls, open_channel
+from services.serving.options import Options
 
 _PROBE_S = 1.0
 # A pod that comes back is reached soon.
@@ -21,11 +22,6 @@ _RECONNECT: Options = [
 
 Identity = tuple[str, str, str, str]
 """Tokenizer, weights, their format, dtype: what pods that replace each other have in common."""
-
-
-def open_channel(address: str) -> grpc.aio.Channel:
-    """The only way in which the router reaches a pod."""
-    return grpc.aio.insecure_channel(address, options=[*CHANNEL_OPTIONS, *_RECONNECT])
 
 
 def identity(info: pb.GetModelInfoResponse) -> Identity:
@@ -41,10 +37,10 @@ def identity(info: pb.GetModelInfoResponse) -> Identity:
 class Pod:
     """A pod's state, kept by the pool."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, tls: ClientTls = PLAIN) -> None:
         """Not reached yet."""
         self.endpoint = endpoint
-        self.channel = open_channel(endpoint.address)
+        self.channel = open_channel(endpoint.address, tls, _RECONNECT)
         self.breaker = Breaker()
         self.info: pb.GetModelInfoResponse | None = None
         """What it said last.  None: nothing, since it was last reached."""

@@ -15,6 +15,7 @@ from router.pool.metrics import PoolMetrics
 from router.pool.patience import Patience
 from router.pool.pod import Identity, Pod, identity
 from services.errors import PairMismatch, PeerLost
+from services.serving.channels import PLAIN, ClientTls
 
 log = structlog.get_logger()
 
@@ -23,7 +24,12 @@ class Pool:
     """Follows the discovered pods, and gives sessions to those that can replace each other."""
 
     def __init__(
-        self, role: pb.Role.ValueType, discovery: Discovery, metrics: PoolMetrics, zone: str = ""
+        self,
+        role: pb.Role.ValueType,
+        discovery: Discovery,
+        metrics: PoolMetrics,
+        zone: str = "",
+        tls: ClientTls = PLAIN,
     ) -> None:
         """Knows no pod yet.
 
@@ -32,7 +38,9 @@ class Pool:
             discovery: tells which there are.
             metrics: of all pools.
             zone: the router's own; its pods come first.
+            tls: how pods are reached.
         """
+        self._tls = tls
         self.role = pb.Role.Name(role).removeprefix("ROLE_").lower()
         """As people call it: drafter or expert."""
         self.patience = Patience()
@@ -109,7 +117,7 @@ class Pool:
             if pod := self._pods.get(address):
                 pod.endpoint = endpoint
             else:
-                pod = self._pods[address] = Pod(endpoint)
+                pod = self._pods[address] = Pod(endpoint, self._tls)
                 self._followers[pod] = asyncio.create_task(
                     follow(pod, self._report, self._changed.set)
                 )

@@ -14,6 +14,7 @@ from grpc_reflection.v1alpha import reflection
 from services.serving.draining import Draining
 from services.serving.options import SERVER_OPTIONS
 from services.serving.settings import ServerSettings
+from services.serving.tls import server_credentials
 
 log = structlog.get_logger()
 
@@ -36,7 +37,9 @@ class Server:
         self._draining = Draining(service_names)
         self.grpc = grpc.aio.server(options=SERVER_OPTIONS, interceptors=[self._draining])
         """Where servicers are added."""
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
+        self._probes = grpc.aio.server(options=SERVER_OPTIONS)
+        for server in (self.grpc, self._probes):
+            health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection(
             [*service_names, health.SERVICE_NAME, reflection.SERVICE_NAME], self.grpc
         )
@@ -70,31 +73,57 @@ class Server:
         Raises:
             PortInUse: the address is taken.
         """
-        address = f"{self._settings.host}:{self._settings.port}"
-        try:
-            port = self.grpc.add_insecure_port(address)
-        except RuntimeError as error:
-            raise PortInUse(f"can't listen on {address}: is the port in use?") from error
+        settings = self._settings
+        if not settings.tls and not settings.loopback:
+            log.warning("no TLS: whoever reaches this port may speak", host=settings.host)
+        credentials = server_credentials(settings.tls) if settings.tls else None
+        port = self._listen(self.grpc, settings.port, credentials)
+        if settings.health_port >= 0:
+            probed = self._listen(self._probes, settings.health_port, None)
+            await self._probes.start()
+            log.info("health", address=f"{settings.host}:{probed}")
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._begin_to_end)
         await self.grpc.start()
         await self._set_health(healthy())
-        if self._settings.port_file:
-            _write_whole(Path(self._settings.port_file), str(port))
-        log.info("serving", address=f"{self._settings.host}:{port}")
+        if settings.port_file:
+            _write_whole(Path(settings.port_file), str(port))
+        log.info(
+            "serving",
+            address=f"{settings.host}:{port}",
+            tls=bool(settings.tls),
+            mutual=bool(settings.tls_ca),
+        )
         while not self._stop.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), 1.0)
             await self._set_health(healthy() and not self._stop.is_set())
-        log.info("draining", grace_s=self._settings.grace_s)
-        if not await self._draining.idle(self._settings.grace_s):
+        log.info("draining", grace_s=settings.grace_s)
+        if not await self._draining.idle(settings.grace_s):
             log.warning("sessions outlast the grace")
             end_sessions()
             await self._draining.idle(_LAST_WORDS_S)
         await self.grpc.stop(_LAST_WORDS_S)  # who watches the health never ends by himself
+        await self._probes.stop(None)
         await closing()
         log.info("stopped")
+
+    def _listen(
+        self, server: grpc.aio.Server, port: int, credentials: grpc.ServerCredentials | None
+    ) -> int:
+        """Gives the port that was taken.
+
+        Raises:
+            PortInUse: the address is taken.
+        """
+        address = f"{self._settings.host}:{port}"
+        try:
+            if credentials is None:
+                return int(server.add_insecure_port(address))
+            return int(server.add_secure_port(address, credentials))
+        except RuntimeError as error:
+            raise PortInUse(f"can't listen on {address}: is the port in use?") from error
 
 
 def _write_whole(path: Path, text: str) -> None:

@@ -17,11 +17,13 @@ from services.errors import (
     Overloaded,
     PairMismatch,
     PeerLost,
+    Unauthenticated,
 )
 
 STATUS_CODES: dict[type[CascadeError], grpc.StatusCode] = {
     InvalidField: grpc.StatusCode.INVALID_ARGUMENT,
     NotServed: grpc.StatusCode.UNIMPLEMENTED,
+    Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
     Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     PeerLost: grpc.StatusCode.UNAVAILABLE,
     NoPodLeft: grpc.StatusCode.UNAVAILABLE,

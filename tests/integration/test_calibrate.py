@@ -19,7 +19,10 @@ from services.calibrate.services import Services as Calls
 from services.calibrate.setting import Setting
 from services.rules.registry import RULES
 from tests.services import ENVIRONMENT, Services
+from tests.tls import ON
 from tests.unit.cli_command import Outcome, process
+
+pytestmark = pytest.mark.skipif(ON, reason="`cascade calibrate` speaks without TLS")
 
 TEXTS = sorted(pydoc_data.topics.topics.values())
 PROMPTS = [" ".join(text.split())[:30] for text in TEXTS[:6]]

@@ -14,6 +14,7 @@ from cascade.v1 import law_pb2, router_pb2_grpc
 from tests import services
 from tests.client import make_request
 from tests.services import TINY, Services
+from tests.tls import open_blocking_channel
 
 MODES = [law_pb2.MODE_EXPERT, law_pb2.MODE_SPECULATIVE]
 PROMPT = "def main() -> None:\n    " * 4
@@ -30,7 +31,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
         with services.running(
             folder, TINY / "drafter", TINY / "expert", flags, ("--metrics-port", "0")
         ) as running:
-            with grpc.insecure_channel(running.address) as channel:
+            with open_blocking_channel(running.address) as channel:
                 stub = router_pb2_grpc.RouterServiceStub(channel)
                 for mode in MODES:
                     request = make_request(prompt=PROMPT, max_tokens=20, mode=mode)

@@ -12,6 +12,9 @@ from bench.network.predicted import Times
 from bench.network.services import Network, network
 from bench.relay import Relay
 from tests.client import Client, connected, make_request
+from tests.tls import ON
+
+pytestmark = pytest.mark.skipif(ON, reason="its services are the bench's, which are plain")
 
 TOKENS = 60
 LAWS: dict[str, dict[str, Any]] = {

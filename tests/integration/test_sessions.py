@@ -25,6 +25,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from services.tokens import TokenSequence
 from tests.client import Client, connected, make_request
 from tests.services import TINY, Services, await_port, launch, running
+from tests.tls import open_channel
 
 LONG: dict[str, Any] = {
     "prompt": "x" * 10,
@@ -41,7 +42,7 @@ async def client(tiny_services: Services) -> AsyncIterator[Client]:
 
 
 async def info(address: str) -> pb.GetModelInfoResponse:
-    async with grpc.aio.insecure_channel(address) as channel:
+    async with open_channel(address) as channel:
         return await model_pb2_grpc.ModelServiceStub(channel).GetModelInfo(pb.GetModelInfoRequest())
 
 
@@ -93,9 +94,9 @@ async def test_a_killed_client_process_frees_both_slots(
 ) -> None:
     """kill -9: no cancel is sent; the connection's end is enough."""
     script = (
-        "import grpc,sys\n"
+        "from tests.tls import open_blocking_channel\n"
         "from cascade.v1 import router_pb2 as r, router_pb2_grpc as g\n"
-        f"c=grpc.insecure_channel('{tiny_services.address}')\n"
+        f"c=open_blocking_channel('{tiny_services.address}')\n"
         "for e in g.RouterServiceStub(c).Generate(r.GenerateRequest(text='x'*10,"
         "max_tokens=480,ignore_end_tokens=True,temperature=1,mode='MODE_SPECULATIVE')):\n"
         "    print('token' if e.HasField('tokens') else 'event', flush=True)\n"
@@ -178,7 +179,7 @@ async def test_health_and_reflection(tiny_services: Services) -> None:
         (tiny_services.drafter, "cascade.v1.DrafterService"),
         (tiny_services.expert, "cascade.v1.ExpertService"),
     ):
-        async with grpc.aio.insecure_channel(process.address) as channel:
+        async with open_channel(process.address) as channel:
             check: Any = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined]  # untyped
             for name in ("", service):
                 response = await check(health_pb2.HealthCheckRequest(service=name))
@@ -262,7 +263,7 @@ LAW = law_pb2.Law(
 
 async def test_stale_blocks_change_nothing(tiny_services: Services) -> None:
     """A block on a rejected one is stale; the next on the right tokens is not."""
-    async with grpc.aio.insecure_channel(tiny_services.expert.address) as channel:
+    async with open_channel(tiny_services.expert.address) as channel:
         call = expert_pb2_grpc.ExpertServiceStub(channel).Verify()
         answers = aiter(call)
         await call.write(expert_pb2.VerifyRequest(open=expert_pb2.OpenVerify(law=LAW)))
@@ -303,7 +304,7 @@ async def test_stale_blocks_change_nothing(tiny_services: Services) -> None:
 
 async def test_a_newer_draft_supersedes_a_running_one(tiny_services: Services) -> None:
     """The newer step is answered long before the older could have been finished."""
-    async with grpc.aio.insecure_channel(tiny_services.drafter.address) as channel:
+    async with open_channel(tiny_services.drafter.address) as channel:
         call = drafter_pb2_grpc.DrafterServiceStub(channel).Draft()
         answers = aiter(call)
         await call.write(drafter_pb2.DraftRequest(open=drafter_pb2.OpenDraft(law=LAW)))
@@ -339,7 +340,7 @@ async def test_steps_that_cannot_be_are_refused(tiny_services: Services) -> None
         "max_tokens": drafter_pb2.DraftStep(step_id=1, append=[1], max_tokens=600),
         "append": drafter_pb2.DraftStep(step_id=1, max_tokens=1),
     }
-    async with grpc.aio.insecure_channel(tiny_services.drafter.address) as channel:
+    async with open_channel(tiny_services.drafter.address) as channel:
         for field, step in bad_steps.items():
             call = drafter_pb2_grpc.DrafterServiceStub(channel).Draft()
             await call.write(drafter_pb2.DraftRequest(open=drafter_pb2.OpenDraft(law=LAW)))

@@ -17,6 +17,7 @@ from cascade.v1 import law_pb2, router_pb2, router_pb2_grpc
 from tests import services
 from tests.integration.test_metrics import metrics
 from tests.services import TINY, Process, Services
+from tests.tls import open_channel
 
 SETTLED = 500
 """Sessions after which memory has to stay flat."""
@@ -73,7 +74,7 @@ async def use(stub: "router_pb2_grpc.RouterServiceAsyncStub", rng: random.Random
 async def soak(address: str, count: int, seed: int) -> None:
     rng = random.Random(seed)
     left = iter(range(count))
-    async with grpc.aio.insecure_channel(address) as channel:
+    async with open_channel(address) as channel:
         stub = router_pb2_grpc.RouterServiceStub(channel)
 
         async def client() -> None:
@@ -86,9 +87,10 @@ async def soak(address: str, count: int, seed: int) -> None:
 def killed_client(address: str) -> None:
     """A process that asks for many answers and dies without a word."""
     code = f"""
-        import grpc, time
+        import time
+        from tests.tls import open_blocking_channel
         from cascade.v1 import router_pb2, router_pb2_grpc
-        stub = router_pb2_grpc.RouterServiceStub(grpc.insecure_channel({address!r}))
+        stub = router_pb2_grpc.RouterServiceStub(open_blocking_channel({address!r}))
         request = router_pb2.GenerateRequest(text="abc", raw=True, max_tokens=400)
         calls = [stub.Generate(request) for _ in range({EACH})]
         next(calls[0])

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from services import errors
 from services.pod.settings import PodSettings
 from services.serving import law as laws
-from services.serving.settings import problems
+from services.serving.settings import is_loopback, problems
 from services.serving.slots import Slots
 from services.serving.status import STATUS_CODES, from_rpc_error, rich_status
 from services.tokens import TokenSequence, extend_hash
@@ -78,6 +78,7 @@ def test_every_error_has_a_row_in_the_table() -> None:
 EXAMPLES = [
     (errors.InvalidField(("f", "bad")), grpc.StatusCode.INVALID_ARGUMENT),
     (errors.NotServed("x"), grpc.StatusCode.UNIMPLEMENTED),
+    (errors.Unauthenticated("x"), grpc.StatusCode.UNAUTHENTICATED),
     (errors.Overloaded("x", 2.5), grpc.StatusCode.RESOURCE_EXHAUSTED),
     (errors.PeerLost("x"), grpc.StatusCode.UNAVAILABLE),
     (errors.NoPodLeft("expert", "x"), grpc.StatusCode.UNAVAILABLE),
@@ -165,6 +166,11 @@ def test_settings_come_from_the_environment_and_flags_win(monkeypatch: pytest.Mo
     monkeypatch.setattr("sys.argv", ["pod", "--model", "m", "--max-waiting", "9"])
     settings = PodSettings()
     assert (settings.slots, settings.max_waiting) == (32, 9)
+
+
+def test_which_hosts_only_this_machine_reaches() -> None:
+    assert all(map(is_loopback, ("127.0.0.1", "127.8.0.1", "::1", "localhost")))
+    assert not any(map(is_loopback, ("0.0.0.0", "10.0.0.1", "::", "expert.test", "")))
 
 
 TOKENS = st.lists(st.integers(0, 200_000), max_size=40)

@@ -1,0 +1,1 @@
+"""What a router does when ten times of what it carries is asked of it."""
