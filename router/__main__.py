@@ -45,7 +45,7 @@ async def _serve(settings: RouterSettings) -> None:
             ),
             metrics.pods,
             settings.zone,
-            settings.peer_tls,
+            settings.peer_tls(names),
         )
         for role, names in (
             (model_pb2.ROLE_DRAFTER, settings.drafters),

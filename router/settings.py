@@ -56,7 +56,8 @@ class RouterSettings(ServerSettings):
     peer_tls_key: str = ""
     """File of its key, in PEM, without a password."""
     peer_tls_name: str = ""
-    """The name in their certificates.  Empty: the host of each address."""
+    """The name in their certificates.  Empty: the host of each address; with kubernetes
+    SERVICE.NAMESPACE.svc."""
 
     @property
     def drafters(self) -> list[str]:
@@ -86,17 +87,18 @@ class RouterSettings(ServerSettings):
                     )
         return self
 
-    @property
-    def peer_tls(self) -> ClientTls:
-        """How drafter and expert are reached."""
+    def peer_tls(self, names: list[str]) -> ClientTls:
+        """How the pods that ``names`` names are reached."""
         files = TlsFiles(self.peer_tls_cert, self.peer_tls_key, self.peer_tls_ca, "--peer-tls")
-        return ClientTls(files, self.peer_tls_name)
+        # The addresses that Kubernetes tells are IPs, which no certificate holds.
+        service = f"{names[0]}.{self.namespace}.svc" if self.discovery == "kubernetes" else ""
+        return ClientTls(files, self.peer_tls_name or service)
 
     @model_validator(mode="after")
     def _has_usable_files(self) -> Self:
         if (self.peer_tls_cert or self.peer_tls_key or self.peer_tls_name) and not self.peer_tls_ca:
             raise ValueError("--peer-tls-cert, -key and -name need --peer-tls-ca")
-        self.peer_tls.files.load()
+        self.peer_tls(self.drafters).files.load()
         if self.api_keys_file:
             load_keys(self.api_keys_file)
         return self

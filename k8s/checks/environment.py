@@ -13,26 +13,12 @@ _CLASSES: dict[str, type[BaseSettings]] = {
     "CASCADE_ROUTER_": RouterSettings,
 }
 
-COMING = {
-    "CASCADE_POD_": {"tls_cert", "tls_key", "tls_ca", "health_port"},
-    "CASCADE_ROUTER_": {
-        "tls_cert",
-        "tls_key",
-        "tls_ca",
-        "health_port",
-        "discovery",
-        "namespace",
-        "zone",
-    },
-}
-"""Settings that manifests give before the service has them; it ignores them until then."""
-
 
 def check_settings(objects: list[Object]) -> Iterator[str]:
     """Every variable is a setting, since a service ignores variables that it does not know."""
     for pod, container, variables in services(objects):
         prefix = settings_prefix(container)
-        known = set(_CLASSES[prefix].model_fields) | COMING[prefix]
+        known = _CLASSES[prefix].model_fields
         for name in variables:
             if name.removeprefix(prefix).lower() not in known or not name.startswith(prefix):
                 yield f"{pod.owner}: {name} is no setting of {container['name']}"
