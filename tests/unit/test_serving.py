@@ -79,6 +79,7 @@ EXAMPLES = [
     (errors.InvalidField(("f", "bad")), grpc.StatusCode.INVALID_ARGUMENT),
     (errors.NotServed("x"), grpc.StatusCode.UNIMPLEMENTED),
     (errors.Overloaded("x", 2.5), grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (errors.DeadlinePassed("x"), grpc.StatusCode.DEADLINE_EXCEEDED),
     (errors.PeerLost("x"), grpc.StatusCode.UNAVAILABLE),
     (errors.NoPodLeft("expert", "x"), grpc.StatusCode.UNAVAILABLE),
     (errors.EngineFailed("x"), grpc.StatusCode.INTERNAL),
@@ -109,6 +110,7 @@ def test_each_row(error: errors.CascadeError, code: grpc.StatusCode) -> None:
         (grpc.StatusCode.UNIMPLEMENTED, errors.NotServed),
         (grpc.StatusCode.UNAVAILABLE, errors.PeerLost),
         (grpc.StatusCode.CANCELLED, errors.PeerLost),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, errors.DeadlinePassed),
         (grpc.StatusCode.INTERNAL, errors.EngineFailed),
     ],
 )
