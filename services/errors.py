@@ -5,6 +5,7 @@ CascadeError
 ├── NotServed           a mode, rule or option that this version does not serve
 ├── Unauthenticated     no API key, or one that is not known
 ├── Overloaded          no room; try again later
+├── DeadlinePassed      the call's own deadline, as a peer saw it
 ├── PeerLost            a drafter or an expert can't be reached, or went away
 │   └── NoPodLeft       and there is no other of its role
 ├── EngineFailed        a model's forward pass failed
@@ -42,6 +43,10 @@ class Overloaded(CascadeError):
     def __init__(self, text: str, retry_after_s: float = 1.0) -> None:
         self.retry_after_s = retry_after_s
         super().__init__(text)
+
+
+class DeadlinePassed(CascadeError):
+    """The call's own deadline, as a peer saw it: a moment before the caller does."""
 
 
 class PeerLost(CascadeError):

@@ -6,6 +6,7 @@ from typing import Literal
 from router.discovery.base import Discovery
 from router.discovery.dns import DnsDiscovery
 from router.discovery.static import StaticDiscovery
+from services.errors import PeerLost
 
 Source = Literal["static", "dns", "kubernetes"]
 """Where pods are looked up."""
@@ -21,7 +22,7 @@ def discover(source: Source, names: Sequence[str], *, namespace: str, every_s: f
         every_s: seconds between two looks at DNS.
 
     Raises:
-        PeerLost: there is no Kubernetes to ask.
+        PeerLost: there is no Kubernetes to ask, or nothing to ask it with.
     """
     match source:
         case "static":
@@ -29,6 +30,8 @@ def discover(source: Source, names: Sequence[str], *, namespace: str, every_s: f
         case "dns":
             return DnsDiscovery(names, every_s)
         case "kubernetes":
-            from router.discovery.kubernetes import KubernetesDiscovery, api  # only where asked for
-
+            try:  # only where it is asked for
+                from router.discovery.kubernetes import KubernetesDiscovery, api
+            except ModuleNotFoundError as error:
+                raise PeerLost(f"{error}: install the extra kubernetes") from error
             return KubernetesDiscovery(api(), names[0], namespace)

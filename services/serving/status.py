@@ -9,6 +9,7 @@ from grpc_status import rpc_status
 
 from services.errors import (
     CascadeError,
+    DeadlinePassed,
     EngineFailed,
     InvalidField,
     ModelUnsupported,
@@ -25,6 +26,7 @@ STATUS_CODES: dict[type[CascadeError], grpc.StatusCode] = {
     NotServed: grpc.StatusCode.UNIMPLEMENTED,
     Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
     Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    DeadlinePassed: grpc.StatusCode.DEADLINE_EXCEEDED,
     PeerLost: grpc.StatusCode.UNAVAILABLE,
     NoPodLeft: grpc.StatusCode.UNAVAILABLE,
     EngineFailed: grpc.StatusCode.INTERNAL,
@@ -73,6 +75,8 @@ def from_rpc_error(error: grpc.aio.AioRpcError, who: str) -> CascadeError:
     code = error.code()
     if code == grpc.StatusCode.RESOURCE_EXHAUSTED:
         return Overloaded(f"{who}: {details}")
+    if code == grpc.StatusCode.DEADLINE_EXCEEDED:
+        return DeadlinePassed(f"{who}: {details}")
     if code == grpc.StatusCode.UNIMPLEMENTED:
         return NotServed(f"{who}: {details}")
     gone = code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)

