@@ -18,10 +18,9 @@ class Answer:
         self._held: deque[tuple[expert_pb2.EmittedToken, bool]] = deque()
         self._decided = 0
         # Of a mode with blocks: what the expert decodes alone there follows p.
-        self._changes_law = request.law.rule not in (
-            law_pb2.RULE_UNSPECIFIED,
-            law_pb2.RULE_LOSSLESS,
-        )
+        blocks = (law_pb2.MODE_SPECULATIVE, law_pb2.MODE_SPECULATIVE_CASCADE)
+        lossless = request.law.rule == law_pb2.RULE_LOSSLESS
+        self._changes_law = request.law.mode in blocks and not lossless
         self._delivered = 0
         self._end_token_id: int | None = None
         self.reason = pb.FINISH_REASON_UNSPECIFIED

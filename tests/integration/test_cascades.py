@@ -94,6 +94,7 @@ async def test_the_sequence_cascade_is_one_of_two_whole_answers(
         for alpha, expected in ((0.0, [expert]), (1.0, [drafter]), (between, [drafter, expert])):
             result = await client.generate(prompt=prompt, mode=SEQUENCE, alpha=alpha, **common)
             assert result.ids in expected
+            assert not any(token.alone for token in result.tokens), "that is the mode's own law"
             stats = result.finished.statistics
             if result.ids == drafter != expert:
                 assert origins(result) == {"drafter"}
