@@ -45,8 +45,10 @@ class Surviving(ABC, Generic[S]):
 
     async def _send(self, send: Callable[[S], Awaitable[object]]) -> None:
         """Sends a step that the mirror knows already, so that a replay has it, too."""
+        held = self._held
         async with self._lock:
-            held = self._held
+            if held is not self._held:  # a replay meanwhile has sent it: not twice
+                return
             try:
                 await held.unless_given_up(send(held.session))
             except PeerLost as error:
