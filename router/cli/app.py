@@ -51,9 +51,10 @@ def access(
     A router that wants an API key is given it in $CASCADE_API_KEY, or in a file that
     $CASCADE_API_KEY_FILE names.  The options of TLS are CASCADE_TLS_CA and so on there.
     """
-    from router.cli.access import remember
+    if tls_ca or tls_cert or tls_key or tls_name:
+        from router.cli.access import remember
 
-    remember(tls_ca, tls_cert, tls_key, tls_name)
+        remember(tls_ca, tls_cert, tls_key, tls_name)
 
 
 @app.command()

@@ -3,8 +3,6 @@
 import asyncio
 import json
 import re
-import subprocess
-import sys
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from tests import services
 from tests.client import make_request
 from tests.services import Process, Services, await_port, launch
 from tests.tls import ON, open_channel
+from tests.unit.cli_command import Outcome, process
 
 ANN, BOB, LATE = (new_key() for _ in range(3))
 
@@ -175,15 +174,8 @@ async def _fetch(url: str) -> str:
     return await asyncio.to_thread(fetch)
 
 
-def cascade(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "router.cli.app", *arguments]
-    return subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env=services.ENVIRONMENT | environment,
-    )
+def cascade(*arguments: str, **environment: str) -> Outcome:
+    return process(*arguments, environment=services.ENVIRONMENT | environment)
 
 
 @pytest.mark.skipif(ON, reason="its commands are those of a router without TLS")
@@ -191,31 +183,31 @@ def test_the_command_brings_the_key(keyed: Keyed, tmp_path: Path) -> None:
     asking = ["generate", "abc", "--raw", "--json", "--max-tokens", "4"]
     asking += ["--address", keyed.process.address]
     without = cascade(*asking)
-    assert without.returncode == 1
-    assert without.stderr.startswith("cascade: unauthenticated: an API key is needed")
-    assert json.loads(cascade(*asking, CASCADE_API_KEY=ANN).stdout)["token_ids"]
+    assert without.status == 1
+    assert without.err.startswith("cascade: unauthenticated: an API key is needed")
+    assert json.loads(cascade(*asking, CASCADE_API_KEY=ANN).out)["token_ids"]
     file = tmp_path / "key"
     file.write_text(ANN + "\n")
-    assert json.loads(cascade(*asking, CASCADE_API_KEY_FILE=str(file)).stdout)["token_ids"]
+    assert json.loads(cascade(*asking, CASCADE_API_KEY_FILE=str(file)).out)["token_ids"]
     absent = cascade(*asking, CASCADE_API_KEY_FILE=str(tmp_path / "absent"))
-    assert absent.returncode == 2
-    assert "CASCADE_API_KEY_FILE: can't read" in absent.stderr
+    assert absent.status == 2
+    assert "CASCADE_API_KEY_FILE: can't read" in absent.err
     asking[-1] = "cascade.test:50050"
     clear = cascade(*asking, CASCADE_API_KEY=ANN)
-    assert clear.returncode == 2
-    assert "is not sent to cascade.test:50050 without TLS" in clear.stderr
-    assert ANN not in clear.stderr + absent.stderr + without.stderr
+    assert clear.status == 2
+    assert "is not sent to cascade.test:50050 without TLS" in clear.err
+    assert ANN not in clear.err + absent.err + without.err
 
 
 def test_a_made_key_and_its_entry_fit(tmp_path: Path) -> None:
     made = cascade("keys", "new", "ann", "--max-sessions", "3", "--tokens-per-minute", "100")
-    (key,) = re.findall(r"this once: (\S+)$", made.stdout, re.MULTILINE)
+    (key,) = re.findall(r"this once: (\S+)$", made.out, re.MULTILINE)
     file = tmp_path / "keys.toml"
-    file.write_text(made.stdout.split("\n", 1)[1])
+    file.write_text(made.out.split("\n", 1)[1])
     assert key not in file.read_text()
     entry = find(key, load_keys(str(file)))
     assert entry is not None
     assert (entry.name, entry.max_sessions, entry.tokens_per_minute) == ("ann", 3, 100)
     refused = cascade("keys", "new", "no name")
-    assert refused.returncode == 2
-    assert "a key's name is 1 to 64 of" in refused.stderr
+    assert refused.status == 2
+    assert "a key's name is 1 to 64 of" in refused.err

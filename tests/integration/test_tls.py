@@ -23,6 +23,7 @@ from services.serving.tls import TlsFiles, server_credentials
 from tests.certificates import Authority, Issued
 from tests.client import make_request
 from tests.services import ENVIRONMENT, Process, await_port, launch
+from tests.unit.cli_command import Outcome, process
 
 SIMULATED = ("--simulate.agreement", "0.8", "--simulate.pass-ms", "2", "--threads", "1")
 
@@ -215,17 +216,35 @@ async def test_certificates_are_replaced_under_load(guarded: Guarded) -> None:
     assert "BEGIN" not in log
 
 
+def test_the_command_shows_a_certificate_and_checks_the_routers(guarded: Guarded) -> None:
+    def ask(*tls: str) -> Outcome:
+        asking = ("generate", "abc", "--raw", "--json", "--max-tokens", "4", "--address")
+        return process(*tls, *asking, guarded.processes[0].address, environment=ENVIRONMENT)
+
+    mine = guarded.authority.issue("caller")
+    shown = ("--tls-cert", mine.paths[0], "--tls-key", mine.paths[1])
+    believed = ("--tls-ca", str(guarded.authority.path))
+    assert len(json.loads(ask(*believed, *shown).out)["token_ids"]) == 4
+    for flags in ((), believed, (*believed, *shown, "--tls-name", "other.test")):
+        refused = ask(*flags)
+        assert refused.status == 1
+        assert refused.err.startswith("cascade: can't reach a router at 127.0.0.1:")
+    half = ask(*shown)
+    assert (half.status, half.out) == (2, "")
+    assert half.err == "cascade: --tls-cert, --tls-key and --tls-name need --tls-ca\n"
+
+
 async def test_probes_need_no_certificate(guarded: Guarded) -> None:
-    for process in guarded.processes:
+    for service in guarded.processes:
         (line,) = [
             json.loads(line)
-            for line in process.log.read_text().splitlines()
+            for line in service.log.read_text().splitlines()
             if '"event": "health"' in line
         ]
         async with grpc.aio.insecure_channel(line["address"]) as channel:
             stub: Any = health_pb2_grpc.HealthStub(channel)
             reply = await stub.Check(health_pb2.HealthCheckRequest(), timeout=20)
             assert reply.status == health_pb2.HealthCheckResponse.SERVING
-        async with grpc.aio.insecure_channel(process.address) as channel:
+        async with grpc.aio.insecure_channel(service.address) as channel:
             with pytest.raises(grpc.aio.AioRpcError):
                 await check(channel)
