@@ -5,7 +5,7 @@
 #   containers/base.sh [NAME]      default localhost/cascade/base:bookworm
 set -euo pipefail
 cd "$(dirname "$0")"
-# shellcheck source=containers/engine.sh
+# shellcheck source=k8s/containers/engine.sh
 source ./engine.sh
 
 name="${1:-localhost/cascade/base:bookworm}"

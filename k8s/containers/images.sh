@@ -3,7 +3,7 @@
 #
 #   ENGINE            podman, buildah or docker; else the first that is there
 #   SERVICES          router drafter expert
-#   BASE_IMAGE        an image with Python 3.11 and its venv (containers/base.sh makes one)
+#   BASE_IMAGE        an image with Python 3.11 and its venv (k8s/containers/base.sh makes one)
 #   TORCH             the build of torch: cpu (the default), cu130, ...; empty for what the index has
 #   TORCH_INDEX_URL   a package index that has that build, beside the usual one
 #   WHEELS            a folder of wheels to look into first
@@ -12,7 +12,7 @@
 #   BUILD_NETWORK     the network of the build, such as host
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-# shellcheck source=containers/engine.sh
+# shellcheck source=k8s/containers/engine.sh
 source k8s/containers/engine.sh
 
 arguments=(--file Containerfile)

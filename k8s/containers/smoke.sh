@@ -8,7 +8,7 @@
 #   FLAGS    further flags of the answer under way, such as what to do where a model is lost
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-# shellcheck source=containers/engine.sh
+# shellcheck source=k8s/containers/engine.sh
 source k8s/containers/engine.sh
 if [ "$ENGINE" = buildah ]; then echo "buildah runs no services: ENGINE=podman or docker" >&2; exit 2; fi
 case "${KILL:-}" in
@@ -112,6 +112,7 @@ lose() {
   local containers=("${@/#/$name-}") victim
   "$ENGINE" ps --quiet --filter "name=^$name-(drafter|expert)" \
     | while read -r container; do "$ENGINE" update --cpus 0.1 "$container" > /dev/null < /dev/null; done
+  : > "$folder/answer"
   # shellcheck disable=SC2086  # flags are words
   ask --mode speculative --max-tokens 480 ${FLAGS:-} > "$folder/answer" 2> "$folder/statistics" &
   local client=$!
