@@ -2,7 +2,8 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 
 import grpc
 import structlog
@@ -49,8 +50,11 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
                 async with self._guard.admit(tuple(context.invocation_metadata() or ())) as caller:
                     resolved = await self._resolve(request)
                     caller.prompt(len(resolved.prompt))
-                    async for response in self._answer(request_id, resolved, caller, context):
-                        yield response
+                    answering = self._answer(request_id, resolved, caller, context)
+                    # Closed with this generator, not when somebody collects it: that frees slots.
+                    async with aclosing(answering) as responses:
+                        async for response in responses:
+                            yield response
         except CascadeError as error:
             log.info("refused", request=request_id, error=type(error).__name__, text=str(error))
             await abort(context, error)
@@ -67,7 +71,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
 
     async def _answer(
         self, request_id: str, request: Request, caller: Caller, context: Context
-    ) -> AsyncIterator[pb.GenerateResponse]:
+    ) -> AsyncGenerator[pb.GenerateResponse, None]:
         yield pb.GenerateResponse(
             started=pb.Started(
                 request_id=request_id,
@@ -96,9 +100,10 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
                 new_answer,
             )
             strategy = STRATEGIES[request.law.mode]
-            async for emitted in outlive_losses(
+            emitting = outlive_losses(
                 task, strategy, sessions.close, sessions.drafter, sessions.expert
-            ):
+            )
+            async for emitted in emitting:
                 if tokens := answer.take(emitted, other_law=recorder.other_law):
                     caller.delivered(len(tokens))
                     yield pb.GenerateResponse(tokens=pb.GeneratedTokens(tokens=tokens))

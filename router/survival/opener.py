@@ -104,8 +104,16 @@ class Opener(Generic[S]):
         with Silence(self._pool.patience.limit_s, lease.pod.probe, opening.cancel):
             try:
                 await asyncio.wait([opening])
-            finally:
+            except BaseException:  # nobody takes the session, which may be there already
                 opening.cancel()
+                opening.add_done_callback(_close)
+                raise
         if opening.cancelled():
             raise PeerLost(f"{lease.pod.address} is silent")
         return opening.result()
+
+
+def _close(opening: "asyncio.Task[S]") -> None:
+    """Frees the slot of a session that was opened for nobody."""
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()

@@ -87,6 +87,9 @@ class Surviving(ABC, Generic[S]):
                 raise NoPodLeft(self._opener.role, str(error))
             log.warning("failover", role=self._opener.role, why=str(error))
             self._held = held = await self._opener.reopen()
+            if self._over:  # closed meanwhile
+                held.close()
+                raise error
             try:
                 await held.unless_given_up(self._replay(held.session))
             except PeerLost as again:

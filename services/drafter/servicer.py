@@ -1,6 +1,7 @@
 """DrafterService: decodes, calls, encodes."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 
 import grpc
 from cascade.v1 import drafter_pb2 as pb
@@ -28,14 +29,16 @@ class DrafterServicer(drafter_pb2_grpc.DrafterServiceServicer):
     ) -> AsyncIterator[pb.DraftResponse]:
         """Opens a session with the first message and carries out the others as steps."""
         try:
-            async for response in self._session(requests):
-                yield response
+            # Closed with this generator, not when somebody collects it: that frees the slot.
+            async with aclosing(self._session(requests)) as responses:
+                async for response in responses:
+                    yield response
         except CascadeError as error:
             await abort(context, error)
 
     async def _session(
         self, requests: AsyncIterator[pb.DraftRequest]
-    ) -> AsyncIterator[pb.DraftResponse]:
+    ) -> AsyncGenerator[pb.DraftResponse, None]:
         first = await anext(aiter(requests), None)
         if first is None:
             return
@@ -78,7 +81,9 @@ class DrafterServicer(drafter_pb2_grpc.DrafterServiceServicer):
         def opened(queue_ms: float) -> pb.DraftResponse:
             return pb.DraftResponse(opened=pb.DraftOpened(queue_ms=queue_ms))
 
-        async for response in self._pod.run_session(
+        running = self._pod.run_session(
             requests, opened, make_step, lambda response: len(response.block.tokens)
-        ):
-            yield response
+        )
+        async with aclosing(running) as responses:
+            async for response in responses:
+                yield response

@@ -1,6 +1,7 @@
 """ExpertService: decodes, calls, encodes."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 
 import grpc
 from cascade.v1 import expert_pb2 as pb
@@ -29,14 +30,16 @@ class ExpertServicer(expert_pb2_grpc.ExpertServiceServicer):
     ) -> AsyncIterator[pb.VerifyResponse]:
         """Opens a session with the first message and carries out the others as steps."""
         try:
-            async for response in self._session(requests):
-                yield response
+            # Closed with this generator, not when somebody collects it: that frees the slot.
+            async with aclosing(self._session(requests)) as responses:
+                async for response in responses:
+                    yield response
         except CascadeError as error:
             await abort(context, error)
 
     async def _session(
         self, requests: AsyncIterator[pb.VerifyRequest]
-    ) -> AsyncIterator[pb.VerifyResponse]:
+    ) -> AsyncGenerator[pb.VerifyResponse, None]:
         first = await anext(aiter(requests), None)
         if first is None:
             return
@@ -77,10 +80,12 @@ class ExpertServicer(expert_pb2_grpc.ExpertServiceServicer):
         def opened(queue_ms: float) -> pb.VerifyResponse:
             return pb.VerifyResponse(opened=pb.VerifyOpened(queue_ms=queue_ms))
 
-        async for response in self._pod.run_session(
+        running = self._pod.run_session(
             requests,
             opened,
             make_step,
             lambda response: len(response.verdict.tokens) + len(response.decoded.tokens),
-        ):
-            yield response
+        )
+        async with aclosing(running) as responses:
+            async for response in responses:
+                yield response

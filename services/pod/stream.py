@@ -1,7 +1,7 @@
 """One bidirectional stream is one session is one slot of the cache."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from functools import partial
 from typing import Any, TypeVar
 
@@ -43,7 +43,7 @@ class Pod:
         opened: Callable[[float], Response],
         make_step: Callable[[Request, Emit[Response]], Step],
         count_tokens: Callable[[Response], int],
-    ) -> AsyncIterator[Response]:
+    ) -> AsyncGenerator[Response, None]:
         """Holds a slot and carries out the steps of one stream, until its caller ends it.
 
         Args:

@@ -65,8 +65,9 @@ class Draining(grpc.aio.ServerInterceptor):
                 await abort(context, PeerLost("the server takes no new sessions: it is to end"))
             self._sessions += 1
             try:
-                async for response in handle(request, context):
-                    yield response
+                async with contextlib.aclosing(handle(request, context)) as responses:
+                    async for response in responses:
+                        yield response
             finally:
                 self._sessions -= 1
                 self._changed.set()

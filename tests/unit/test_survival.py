@@ -224,3 +224,46 @@ async def test_a_wait_is_no_silence_while_the_pod_answers() -> None:
     with Silence(10**6, answers, lambda: given_up.append(0)):
         pass
     assert given_up == [4]
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_a_session_that_is_opened_for_nobody_is_closed(turns: int) -> None:
+    """Its caller is cancelled in the moment in which it is there."""
+    there, opened = asyncio.Event(), []
+
+    class Session:
+        closed = False
+
+        def close(self) -> None:
+            self.closed = True
+
+    async def open_session(channel: object, timeout_s: float | None) -> Session:
+        await there.wait()
+        opened.append(Session())
+        return opened[0]
+
+    class OnePool:
+        role, patience = "drafter", Patience()
+        pod = Pod(Endpoint("127.0.0.1:1"))
+
+        def lease(self, *args: object) -> Lease:
+            return Lease(self.pod, lambda: None, lambda pod: None)
+
+    opener: Opener[Session] = Opener(
+        cast(Any, OnePool()), open_session, [1], lambda: None, lambda: None
+    )
+    opening = asyncio.create_task(opener.open())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    there.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    opening.cancel()
+    await asyncio.wait([opening])
+    for _ in range(5):
+        await asyncio.sleep(0)
+    if opening.cancelled():
+        assert all(session.closed for session in opened)
+    else:
+        opening.result().close()
+    assert not OnePool.pod.sessions
