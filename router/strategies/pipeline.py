@@ -12,78 +12,12 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from cascade.v1 import drafter_pb2, expert_pb2, law_pb2
+from cascade.v1 import drafter_pb2, expert_pb2
 
 from router.sessions import Fork
+from router.strategies.blocks import Block, DraftOrder, Flight, Outcome
 from services.errors import EngineFailed
 from services.tokens import TokenSequence
-
-
-@dataclass(frozen=True)
-class DraftOrder:
-    """What to ask of the drafter: truncate to ``position``, append, draft."""
-
-    position: int
-    append: list[int]
-    max_tokens: int
-    forks: list[Fork]
-    fork_tokens: int
-    """To draft on each."""
-
-
-@dataclass
-class Block:
-    """Drafted tokens."""
-
-    tokens: list[law_pb2.DraftedToken] = field(default_factory=list)
-    alternatives: list[list[int]] = field(default_factory=list)
-    """Of each token, the next-best first; none where they were not asked for."""
-
-    def extend(self, piece: drafter_pb2.DraftedBlock) -> None:
-        """Adds a piece."""
-        self.tokens.extend(piece.tokens)
-        self.alternatives.extend(list(known.ids) for known in piece.alternatives)
-
-    def part(self, start: int, end: int | None = None) -> "Block":
-        """Some of the tokens."""
-        return Block(self.tokens[start:end], self.alternatives[start:end])
-
-
-@dataclass
-class Outcome:
-    """A fork of the draft that runs, or ran last."""
-
-    index: int
-    """Among those that were ordered."""
-    fork: Fork
-    block: Block | None = None
-    """What was drafted on it, once that is there."""
-
-
-@dataclass
-class Flight:
-    """A block that is on its way to the expert, or back."""
-
-    base: int
-    """Tokens before it."""
-    drafted: Block
-    ahead: bool
-    """Whether tokens before it were only predicted when it began."""
-    forked: bool = False
-    """Whether it had been prepared on a fork."""
-    replayed: bool = False
-    sent: float | None = None
-    """When, on the caller's clock, where no other was under way."""
-
-    @property
-    def block(self) -> list[law_pb2.DraftedToken]:
-        """Its tokens."""
-        return self.drafted.tokens
-
-    @property
-    def end(self) -> int:
-        """Tokens up to its end."""
-        return self.base + len(self.block)
 
 
 @dataclass

@@ -8,11 +8,12 @@ may verify the drafter's instead (docs/rules.md, "The cascades that go one after
 import math
 from collections.abc import AsyncIterator, Sequence
 
-from cascade.v1 import law_pb2
+from cascade.v1 import expert_pb2, law_pb2
 
+from router.sessions import ExpertSession
 from router.strategies.alone import decode_alone, decode_from, draft_from, drafters_word
-from router.strategies.speculative import verify_block
 from router.strategies.task import Emitted, Task
+from services.errors import EngineFailed
 from services.tokens import TokenSequence
 
 _VERIFY = 64
@@ -80,7 +81,7 @@ async def _verify_answer(task: Task, drafted: list[int]) -> AsyncIterator[Emitte
     while (done := len(tokens) - start) < len(drafted) and tokens.since(start) == drafted[:done]:
         block = [law_pb2.DraftedToken(id=t) for t in drafted[done : done + _VERIFY]]
         task.recorder.sent(len(block))
-        verdict = await verify_block(expert, tokens, seen, block)
+        verdict = await _verify_block(expert, tokens, seen, block)
         emitted = list(verdict.tokens)[: end - len(tokens)]
         task.recorder.verified(len(block), verdict)
         task.recorder.round()
@@ -92,3 +93,21 @@ async def _verify_answer(task: Task, drafted: list[int]) -> AsyncIterator[Emitte
             return
     async for emitted in decode_from(task, expert, tokens, seen):
         yield emitted
+
+
+async def _verify_block(
+    expert: ExpertSession,
+    tokens: TokenSequence,
+    at_expert: int,
+    block: list[law_pb2.DraftedToken],
+) -> expert_pb2.Verdict:
+    """A verdict on a block after ``tokens``; replays them all where the expert has others.
+
+    Raises:
+        EngineFailed: the expert has others even then.
+    """
+    for position in (at_expert, 0):
+        verdict = await expert.verify(position, tokens.since(position), tokens.hash(), block)
+        if not verdict.stale:
+            return verdict
+    raise EngineFailed("expert: stale, even after a replay of all tokens")

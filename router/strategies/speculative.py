@@ -18,11 +18,11 @@ from cascade.v1 import drafter_pb2, expert_pb2, law_pb2
 
 from router.pace import Pace
 from router.sessions import DrafterSession, ExpertSession
-from router.strategies.pipeline import Flight, Pipeline
+from router.strategies.blocks import Flight
+from router.strategies.pipeline import Pipeline
 from router.strategies.task import Emitted, Task
 from router.strategies.token_cascade import token_cascade
 from services.errors import EngineFailed
-from services.tokens import TokenSequence
 
 BLOCK_LENGTH = 5
 """Tokens drafted in the first rounds, where a bonus token may follow; one more elsewhere."""
@@ -290,24 +290,6 @@ def _taken(reading: "asyncio.Task[T] | None") -> "tuple[T | None, asyncio.Task[T
     if reading is None or not reading.done():
         return None, reading
     return reading.result(), None
-
-
-async def verify_block(
-    expert: ExpertSession,
-    tokens: TokenSequence,
-    at_expert: int,
-    block: list[law_pb2.DraftedToken],
-) -> expert_pb2.Verdict:
-    """A verdict on a block after ``tokens``; replays them all where the expert has others.
-
-    Raises:
-        EngineFailed: the expert has others even then.
-    """
-    for position in (at_expert, 0):
-        verdict = await expert.verify(position, tokens.since(position), tokens.hash(), block)
-        if not verdict.stale:
-            return verdict
-    raise EngineFailed("expert: stale, even after a replay of all tokens")
 
 
 def _add_log_probs(
