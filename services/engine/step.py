@@ -107,7 +107,7 @@ class Step(ABC):
 
     def give_up(self) -> None:
         """The cache has no room for the fork that the step is to run on: it is over."""
-        raise NotImplementedError
+        raise AssertionError("only what another step gives in forks() runs on a fork")
 
     @abstractmethod
     def fail(self, error: CascadeError) -> None:
