@@ -1,7 +1,7 @@
 """What every discovery gives: the pods of one role, each time that they change."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 
 
@@ -27,7 +27,7 @@ class Discovery(ABC):
     """The pods of one role."""
 
     @abstractmethod
-    def views(self) -> AsyncIterator[View]:
+    def views(self) -> AsyncGenerator[View, None]:
         """All pods there are, now and after each change.  Never ends; closing it stops the work.
 
         Where nothing can be learnt, it goes on trying, and the last view stands.

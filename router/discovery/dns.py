@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
 import structlog
 
@@ -43,7 +43,7 @@ class DnsDiscovery(Discovery):
         self._resolve = resolve
         self._again = asyncio.Event()
 
-    async def views(self) -> AsyncIterator[View]:
+    async def views(self) -> AsyncGenerator[View, None]:
         """See Discovery."""
         last: dict[str, list[str]] = {}
         shown: View | None = None

@@ -9,7 +9,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import structlog
@@ -69,7 +69,7 @@ class KubernetesDiscovery(Discovery):
         self._stopped = threading.Event()
         self._backoff = Backoff(0.1, 10.0)
 
-    async def views(self) -> AsyncIterator[View]:
+    async def views(self) -> AsyncGenerator[View, None]:
         """See Discovery."""
         loop = asyncio.get_running_loop()
         views: asyncio.Queue[View] = asyncio.Queue()

@@ -1,7 +1,7 @@
 """A list of addresses that never changes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from router.discovery.base import Discovery, Endpoint, View
 
@@ -13,7 +13,7 @@ class StaticDiscovery(Discovery):
         """``addresses``: host:port each."""
         self._view = {address: Endpoint(address) for address in addresses}
 
-    async def views(self) -> AsyncIterator[View]:
+    async def views(self) -> AsyncGenerator[View, None]:
         """See Discovery: one view."""
         yield self._view
         await asyncio.Event().wait()

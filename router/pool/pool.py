@@ -107,7 +107,7 @@ class Pool:
             await pod.channel.close()
 
     async def _discover(self) -> None:
-        async with contextlib.aclosing(self._discovery.views()) as views:  # type: ignore[type-var]  # all are generators
+        async with contextlib.aclosing(self._discovery.views()) as views:
             async for view in views:
                 self._update(view)
 

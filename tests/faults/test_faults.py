@@ -54,7 +54,7 @@ class Cluster:
 
     async def settled(self, count: int) -> None:
         """Waits until so many pods are available; the test's own limit ends a wait for nothing."""
-        while await self.count('state="available"') != count:  # noqa: ASYNC110
+        while await self.count('state="available"') != count:  # noqa: ASYNC110  # another process
             await asyncio.sleep(0.02)
 
     async def failovers(self) -> int:
@@ -159,7 +159,7 @@ async def disturb(cluster: Cluster, fault: Fault, times: int, least: int, seed: 
                 assert load.running, "a fault that nobody can notice does not count"
                 await fault(cluster, rng.choice(cluster.pods), rng)
                 await cluster.settled(2 * PODS)
-            while len(load.history) < 2 * len(SPECS):  # noqa: ASYNC110
+            while len(load.history) < 2 * len(SPECS):  # noqa: ASYNC110  # many clients'
                 await asyncio.sleep(0.1)
         finally:
             history = await load.stop()

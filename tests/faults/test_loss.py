@@ -42,7 +42,7 @@ class Small:
 
     async def settled(self) -> None:
         """Waits until both pods are available; the test's own limit ends a wait for nothing."""
-        while await asyncio.to_thread(self.count, 'state="available"') != 2:  # noqa: ASYNC110
+        while await asyncio.to_thread(self.count, 'state="available"') != 2:  # noqa: ASYNC110  # of another process
             await asyncio.sleep(0.05)
 
 
@@ -166,7 +166,7 @@ async def test_an_expert_that_is_lost_fails_by_default(small: Small, client: Cli
 async def test_a_pod_with_other_weights_replaces_none(small: Small, client: Client) -> None:
     small.spare.start()
     refusals = 'cascade:pods_refused_total{role="drafter"}'
-    while not await asyncio.to_thread(small.count, refusals):  # noqa: ASYNC110
+    while not await asyncio.to_thread(small.count, refusals):  # noqa: ASYNC110  # of another process
         await asyncio.sleep(0.05)
     (refused,) = events(small.log, "pod refused")
     assert "weights" in str(refused["why"])
