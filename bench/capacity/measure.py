@@ -87,8 +87,7 @@ async def added(services: Placed, answers: int) -> Added:
 
 @dataclass
 class _Counted:
-    """Rounds of the answers that have ended: what begins before the window makes up for what ends
-    after it."""
+    """Rounds so far, of all answers: each streams its tokens in one response."""
 
     rounds: int = 0
 
@@ -98,8 +97,7 @@ async def _client(
 ) -> None:
     seed = index
     while True:
-        _, stats = await _answer(stub, seed, _TOKENS)
-        counted.rounds += stats.rounds
+        await _answer(stub, seed, _TOKENS, counted)
         seed += 1000
 
 
@@ -111,7 +109,10 @@ async def _while_running(clients: "list[asyncio.Task[None]]", seconds: float) ->
 
 
 async def _answer(
-    stub: "router_pb2_grpc.RouterServiceAsyncStub", seed: int, tokens: int
+    stub: "router_pb2_grpc.RouterServiceAsyncStub",
+    seed: int,
+    tokens: int,
+    counted: "_Counted | None" = None,
 ) -> tuple[list[float], router_pb2.Statistics]:
     """When each round's tokens arrived, and the statistics."""
     request = router_pb2.GenerateRequest(
@@ -129,6 +130,8 @@ async def _answer(
         async for response in stub.Generate(request):
             if response.HasField("tokens"):
                 arrivals.append(time.perf_counter())
+                if counted:
+                    counted.rounds += 1
             elif response.HasField("finished"):
                 stats = response.finished.statistics
     except grpc.aio.AioRpcError as error:

@@ -59,6 +59,8 @@ class Answer:
     began: float
     ended: float = 0.0
     ids: list[int] = field(default_factory=list)
+    arrivals: list[float] = field(default_factory=list)
+    """When tokens came, one entry for each response that brought any."""
     finished: router_pb2.Finished | None = None
     error: str = ""
 
@@ -68,7 +70,9 @@ async def ask(client: Client, spec: Spec) -> Answer:
     answer = Answer(spec, time.monotonic())
     try:
         async for event in client.stub.Generate(spec.request(), timeout=TIMEOUT_S):
-            answer.ids += [token.id for token in event.tokens.tokens]
+            if event.tokens.tokens:
+                answer.ids += [token.id for token in event.tokens.tokens]
+                answer.arrivals.append(time.monotonic())
             if event.HasField("finished"):
                 answer.finished = event.finished
     except grpc.aio.AioRpcError as error:
@@ -116,6 +120,24 @@ def check(history: Sequence[Answer], undisturbed: Mapping[Spec, list[int]]) -> N
 def failovers(history: Sequence[Answer]) -> int:
     """How often a session was opened anew."""
     return sum(a.finished.statistics.failovers for a in history if a.finished is not None)
+
+
+def waits(history: Sequence[Answer], faults: Sequence[float]) -> list[float]:
+    """Seconds from a fault to the next token, of each answer that had a session opened anew; the
+    longest where several faults fell into one answer.
+    """
+    found = []
+    for answer in history:
+        if answer.finished is None or not answer.finished.statistics.failovers:
+            continue
+        to_next = [
+            min(at - fault for at in answer.arrivals if at > fault)
+            for fault in faults
+            if answer.began < fault < answer.arrivals[-1]
+        ]
+        if to_next:
+            found.append(max(to_next))
+    return found
 
 
 def modes(history: Sequence[Answer]) -> Counter[int]:

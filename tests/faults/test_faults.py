@@ -4,10 +4,12 @@ import asyncio
 import itertools
 import random
 import signal
+import time
 import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -22,6 +24,7 @@ from tests.faults.history import (
     failovers,
     modes,
     slots_are_free,
+    waits,
 )
 from tests.faults.pods import Pod, running_pods
 from tests.integration.test_metrics import events
@@ -31,6 +34,7 @@ AT_ONCE = 4
 """Clients."""
 PODS = 2
 """Of each role."""
+STOPPED_S = 10.0
 
 
 @dataclass
@@ -94,6 +98,25 @@ async def _answers(address: str) -> dict[Spec, list[int]]:
     return {answer.spec: answer.ids for answer in answers}
 
 
+@dataclass
+class Disturbed:
+    """What a load went through."""
+
+    opened: int
+    """Sessions that were opened anew."""
+    waits: list[float]
+    """Seconds from a fault to the next token, where it cost a session."""
+
+    def __str__(self) -> str:
+        if not self.waits:
+            return f"{self.opened} sessions were opened anew"
+        ms = sorted(round(1000 * wait) for wait in self.waits)
+        return (
+            f"{self.opened} sessions were opened anew; to the next token "
+            f"{median(ms):.0f} ms at the median, {ms[-1]} at most"
+        )
+
+
 Fault = Callable[[Cluster, Pod, random.Random], Awaitable[None]]
 
 
@@ -105,10 +128,10 @@ async def killed(cluster: Cluster, pod: Pod, rng: random.Random) -> None:
 
 
 async def stopped(cluster: Cluster, pod: Pod, rng: random.Random) -> None:
-    """SIGSTOP: it holds its connections and says nothing."""
+    """SIGSTOP for a while: it holds its connections and says nothing."""
     pod.send(signal.SIGSTOP)
     try:
-        await cluster.settled(2 * PODS - 1)
+        await asyncio.gather(cluster.settled(2 * PODS - 1), asyncio.sleep(STOPPED_S))
     finally:
         pod.send(signal.SIGCONT)
 
@@ -142,12 +165,12 @@ async def rolled(cluster: Cluster, pod: Pod, rng: random.Random) -> None:
         await cluster.settled(2 * PODS)
 
 
-async def disturb(cluster: Cluster, fault: Fault, times: int, least: int, seed: int) -> int:
-    """A load, a fault again and again, and the checks; how many sessions were opened anew.
+async def disturb(cluster: Cluster, fault: Fault, times: int, least: int, seed: int) -> Disturbed:
+    """A load, a fault again and again, and the checks.
 
     A fault may find its pod without a session: it comes again until ``least`` were opened anew.
     """
-    rng, since = random.Random(seed), await cluster.failovers()
+    rng, since, moments = random.Random(seed), await cluster.failovers(), []
     await cluster.settled(2 * PODS)
     async with connected(cluster.router) as client:
         load = Load(client, AT_ONCE)
@@ -157,6 +180,7 @@ async def disturb(cluster: Cluster, fault: Fault, times: int, least: int, seed: 
                     break
                 await asyncio.sleep(rng.uniform(0, 0.3))
                 assert load.running, "a fault that nobody can notice does not count"
+                moments.append(time.monotonic())
                 await fault(cluster, rng.choice(cluster.pods), rng)
                 await cluster.settled(2 * PODS)
             while len(load.history) < 2 * len(SPECS):  # noqa: ASYNC110  # many clients'
@@ -167,15 +191,15 @@ async def disturb(cluster: Cluster, fault: Fault, times: int, least: int, seed: 
     assert len(modes(history)) == 6, "all modes, or it does not count"
     for pod in cluster.pods:
         await slots_are_free(pod.relay.address)
-    return failovers(history)
+    return Disturbed(failovers(history), waits(history, moments))
 
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("kills", [20, pytest.param(200, marks=pytest.mark.faults)])
 async def test_answers_survive_kills(cluster: Cluster, kills: int) -> None:
-    opened = await disturb(cluster, killed, kills, least=kills // 4, seed=1)
-    assert opened >= kills / 4, "with less traffic the run does not count"
-    print(f"{kills} kills: {opened} sessions were opened anew")
+    seen = await disturb(cluster, killed, kills, least=kills // 4, seed=1)
+    assert seen.opened >= kills / 4, "with less traffic the run does not count"
+    print(f"{kills} kills: {seen}")
 
 
 FAULTS = {
@@ -193,6 +217,6 @@ FAULTS = {
 async def test_answers_survive_other_faults(cluster: Cluster, name: str, rounds: int) -> None:
     fault, times = FAULTS[name]
     least = 0 if fault is rolled else rounds  # there all sessions may finish within the grace
-    opened = await disturb(cluster, fault, times * rounds, least, seed=2)
-    assert opened >= least, "with less traffic the run does not count"
-    print(f"{name}: {opened} sessions were opened anew")
+    seen = await disturb(cluster, fault, times * rounds, least, seed=2)
+    assert seen.opened >= least, "with less traffic the run does not count"
+    print(f"{name}: {seen}")
