@@ -7,6 +7,7 @@ while the other works; one that does one thing after the other has both in one.
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from cascade.v1 import drafter_pb2, expert_pb2, law_pb2
@@ -21,34 +22,34 @@ class Fork(NamedTuple):
     """The token that follows them on the fork."""
 
 
+@dataclass(frozen=True)
+class DraftOrder:
+    """What to ask of a drafter: truncate to ``position``, append, draft."""
+
+    position: int
+    append: Sequence[int]
+    max_tokens: int
+    """To draft after them."""
+    piece_length: int = 0
+    """Tokens of a piece; 0: one piece."""
+    early_stop: float = 0.0
+    """Ends the draft after a token whose max q1 is below it."""
+    alternatives: int = 0
+    """Next-best tokens to report with each one."""
+    forks: Sequence[Fork] = ()
+    """Where to draft, in the same passes, as if a token were another."""
+    fork_tokens: int = 0
+    """To draft on each."""
+    stop_at_deferral: bool = False
+    """Ends the draft with the first token that the drafter defers."""
+
+
 class DrafterSession(ABC):
     """A session on a drafter."""
 
     @abstractmethod
-    async def start_draft(
-        self,
-        position: int,
-        append: Sequence[int],
-        max_tokens: int,
-        *,
-        piece_length: int = 0,
-        early_stop: float = 0.0,
-        alternatives: int = 0,
-        forks: Sequence[Fork] = (),
-        fork_tokens: int = 0,
-        stop_at_deferral: bool = False,
-    ) -> int:
-        """Truncate to ``position``, append, draft; supersedes a draft that runs.
-
-        Args:
-            position, append: what the session's tokens then are.
-            max_tokens: to draft after them.
-            piece_length: tokens of a piece; 0: one piece.
-            early_stop: ends the draft after a token whose max q1 is below it.
-            alternatives: next-best tokens to report with each one.
-            forks: where to draft, in the same passes, as if a token were another.
-            fork_tokens: to draft on each.
-            stop_at_deferral: ends the draft with the first token that the drafter defers.
+    async def start_draft(self, order: DraftOrder) -> int:
+        """Asks for a draft; supersedes one that runs.
 
         Returns:
             The step's id, which its pieces bear.
@@ -58,25 +59,9 @@ class DrafterSession(ABC):
     async def piece(self) -> drafter_pb2.DraftedBlock | drafter_pb2.DraftedForks:
         """The next piece of the newest draft, or what was drafted on all its forks."""
 
-    async def draft(
-        self,
-        position: int,
-        append: Sequence[int],
-        max_tokens: int,
-        *,
-        piece_length: int = 0,
-        early_stop: float = 0.0,
-        stop_at_deferral: bool = False,
-    ) -> AsyncIterator[drafter_pb2.DraftedBlock]:
-        """Starts a draft; gives its pieces (0: it whole)."""
-        await self.start_draft(
-            position,
-            append,
-            max_tokens,
-            piece_length=piece_length,
-            early_stop=early_stop,
-            stop_at_deferral=stop_at_deferral,
-        )
+    async def draft(self, order: DraftOrder) -> AsyncIterator[drafter_pb2.DraftedBlock]:
+        """Starts a draft without forks; gives its pieces."""
+        await self.start_draft(order)
         while True:
             piece = await self.piece()
             assert isinstance(piece, drafter_pb2.DraftedBlock), "no forks were asked for"

@@ -9,7 +9,7 @@ import grpc
 from cascade.v1 import drafter_pb2, drafter_pb2_grpc, expert_pb2, expert_pb2_grpc, law_pb2
 from google.protobuf.message import Message
 
-from router.sessions import DrafterSession, ExpertSession, Fork
+from router.sessions import DrafterSession, DraftOrder, ExpertSession
 from services.errors import PeerLost
 from services.serving.status import from_rpc_error
 
@@ -120,31 +120,19 @@ class GrpcDrafterSession(
         session.queue_ms = first.opened.queue_ms
         return session
 
-    async def start_draft(
-        self,
-        position: int,
-        append: Sequence[int],
-        max_tokens: int,
-        *,
-        piece_length: int = 0,
-        early_stop: float = 0.0,
-        alternatives: int = 0,
-        forks: Sequence[Fork] = (),
-        fork_tokens: int = 0,
-        stop_at_deferral: bool = False,
-    ) -> int:
+    async def start_draft(self, order: DraftOrder) -> int:
         """See DrafterSession."""
         step = drafter_pb2.DraftStep(
             step_id=self.next_step_id(),
-            position=position,
-            append=append,
-            max_tokens=max_tokens,
-            piece_length=piece_length,
-            early_stop=early_stop,
-            alternatives=alternatives,
-            forks=[drafter_pb2.Fork(position=fork.position, id=fork.id) for fork in forks],
-            fork_tokens=fork_tokens,
-            stop_at_deferral=stop_at_deferral,
+            position=order.position,
+            append=order.append,
+            max_tokens=order.max_tokens,
+            piece_length=order.piece_length,
+            early_stop=order.early_stop,
+            alternatives=order.alternatives,
+            forks=[drafter_pb2.Fork(position=fork.position, id=fork.id) for fork in order.forks],
+            fork_tokens=order.fork_tokens,
+            stop_at_deferral=order.stop_at_deferral,
         )
         await self.write(drafter_pb2.DraftRequest(draft=step))
         return step.step_id

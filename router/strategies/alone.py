@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 from cascade.v1 import expert_pb2, law_pb2
 
-from router.sessions import DrafterSession, ExpertSession
+from router.sessions import DrafterSession, DraftOrder, ExpertSession
 from router.strategies.task import Emitted, Task
 from services.errors import EngineFailed
 from services.tokens import TokenSequence
@@ -44,7 +44,8 @@ async def draft_from(
     while len(tokens) < end:
         count = min(request.block_length or _MAX_DRAFT, _MAX_DRAFT, end - len(tokens))
         task.recorder.round()
-        async for piece in drafter.draft(seen, tokens.since(seen), count, piece_length=1):
+        order = DraftOrder(seen, tokens.since(seen), count, piece_length=1)
+        async for piece in drafter.draft(order):
             drafted = list(piece.tokens)
             tokens.extend(t.id for t in drafted)
             task.recorder.drafter_step(piece.timing, last=piece.last)

@@ -1,22 +1,10 @@
-"""What a pipeline is made of: drafts that are ordered, blocks that are drafted, sent, prepared."""
+"""What a pipeline is made of: blocks that are drafted, sent, prepared."""
 
 from dataclasses import dataclass, field
 
 from cascade.v1 import drafter_pb2, law_pb2
 
 from router.sessions import Fork
-
-
-@dataclass(frozen=True)
-class DraftOrder:
-    """What to ask of the drafter: truncate to ``position``, append, draft."""
-
-    position: int
-    append: list[int]
-    max_tokens: int
-    forks: list[Fork]
-    fork_tokens: int
-    """To draft on each."""
 
 
 @dataclass

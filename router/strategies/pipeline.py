@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 from cascade.v1 import drafter_pb2, expert_pb2
 
-from router.sessions import Fork
-from router.strategies.blocks import Block, DraftOrder, Flight, Outcome
+from router.sessions import DraftOrder, Fork
+from router.strategies.blocks import Block, Flight, Outcome
 from services.errors import EngineFailed
 from services.tokens import TokenSequence
 
@@ -122,7 +122,9 @@ class Pipeline:
         self._outcomes = [Outcome(index, fork) for index, fork in enumerate(forks)]
         rooms = [self._end - fork.position - 1 for fork in forks]
         fork_tokens = min([length, *rooms]) if forks else 0
-        return DraftOrder(position, self.tokens.since(position), count, forks, fork_tokens)
+        return DraftOrder(
+            position, self.tokens.since(position), count, forks=forks, fork_tokens=fork_tokens
+        )
 
     def _forks(self, likely: Sequence[tuple[int, int]]) -> list[Fork]:
         """Those of the likely outcomes after which the answer goes on."""

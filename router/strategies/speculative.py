@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import TypeVar
 
 from cascade.v1 import drafter_pb2, expert_pb2, law_pb2
@@ -118,14 +119,12 @@ class _Rounds:
         self._task.recorder.draft_began()
         self._draft_began = time.perf_counter()
         self._draft_id = await self._drafter.start_draft(
-            order.position,
-            order.append,
-            order.max_tokens,
-            piece_length=1 if piecewise else 0,
-            early_stop=self._task.request.early_stop,
-            alternatives=self._task.request.overlap.alternatives,
-            forks=order.forks,
-            fork_tokens=order.fork_tokens,
+            replace(
+                order,
+                piece_length=1 if piecewise else 0,
+                early_stop=self._task.request.early_stop,
+                alternatives=self._task.request.overlap.alternatives,
+            )
         )
 
     async def connect(self, expert: ExpertSession) -> None:

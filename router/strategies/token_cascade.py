@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 from cascade.v1 import expert_pb2
 
-from router.sessions import ExpertSession
+from router.sessions import DraftOrder, ExpertSession
 from router.strategies.alone import drafters_word
 from router.strategies.task import Emitted, Task
 from services.errors import EngineFailed
@@ -33,9 +33,9 @@ async def token_cascade(task: Task) -> AsyncIterator[Emitted]:
         count = min(request.block_length or _MAX_DRAFT, _MAX_DRAFT, end - len(tokens))
         deferred = False
         task.recorder.round()
-        async for piece in drafter.draft(
-            at_drafter, tokens.since(at_drafter), count, piece_length=1, stop_at_deferral=True
-        ):
+        append = tokens.since(at_drafter)
+        order = DraftOrder(at_drafter, append, count, piece_length=1, stop_at_deferral=True)
+        async for piece in drafter.draft(order):
             task.recorder.drafter_step(piece.timing, last=piece.last)
             deferred = any(t.defer for t in piece.tokens)  # always the step's last token
             task.history.deferrals.add(float(deferred))

@@ -1,11 +1,10 @@
 """A session on drafters: the next one goes on where the last one was."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cascade.v1 import drafter_pb2
 
-from router.sessions import DrafterSession, Fork
+from router.sessions import DrafterSession, DraftOrder
 from router.survival.held import Held
 from router.survival.opener import Opener
 from router.survival.surviving import Surviving
@@ -18,16 +17,8 @@ class _Draft:
     """The newest draft; those before it are superseded."""
 
     id: int
-    position: int
-    remaining: int
-    """Tokens that have not been handed out."""
-    piece_length: int
-    early_stop: float
-    alternatives: int
-    forks: Sequence[Fork]
-    """Whose blocks have not been handed out."""
-    fork_tokens: int
-    stop_at_deferral: bool
+    order: DraftOrder
+    """What is still to come of it."""
     last: bool = False
     """Whether the last piece has been."""
 
@@ -41,34 +32,12 @@ class SurvivingDrafter(Surviving[DrafterSession], DrafterSession):
         self._tokens: list[int] = []
         self._at_pod = 0
         """How many of them the pod has."""
-        self._draft = _Draft(0, 0, 0, 0, 0.0, 0, (), 0, False, last=True)
+        self._draft = _Draft(0, DraftOrder(0, (), 0), last=True)
 
-    async def start_draft(
-        self,
-        position: int,
-        append: Sequence[int],
-        max_tokens: int,
-        *,
-        piece_length: int = 0,
-        early_stop: float = 0.0,
-        alternatives: int = 0,
-        forks: Sequence[Fork] = (),
-        fork_tokens: int = 0,
-        stop_at_deferral: bool = False,
-    ) -> int:
+    async def start_draft(self, order: DraftOrder) -> int:
         """See DrafterSession."""
-        self._tokens[position:] = append
-        self._draft = _Draft(
-            id=self._draft.id + 1,
-            position=position,
-            remaining=max_tokens,
-            piece_length=piece_length,
-            early_stop=early_stop,
-            alternatives=alternatives,
-            forks=forks,
-            fork_tokens=fork_tokens,
-            stop_at_deferral=stop_at_deferral,
-        )
+        self._tokens[order.position :] = order.append
+        self._draft = _Draft(self._draft.id + 1, order)
         await self._send(self._ask)
         return self._draft.id
 
@@ -84,39 +53,28 @@ class SurvivingDrafter(Surviving[DrafterSession], DrafterSession):
         """All tokens, with those of the draft that were handed out, and what is missing of it."""
         self._at_pod = 0
         draft = self._draft
-        if not draft.last or draft.forks:
+        if not draft.last or draft.order.forks:
             await self._ask(session)
 
     async def _ask(self, session: DrafterSession) -> None:
-        draft = self._draft
-        position = min(draft.position, self._at_pod)
+        order = self._draft.order
+        position = min(order.position, self._at_pod)
         self._at_pod = len(self._tokens)
-        await session.start_draft(
-            position,
-            self._tokens[position:],
-            draft.remaining,
-            piece_length=draft.piece_length,
-            early_stop=draft.early_stop,
-            alternatives=draft.alternatives,
-            forks=draft.forks,
-            fork_tokens=draft.fork_tokens,
-            stop_at_deferral=draft.stop_at_deferral,
-        )
+        await session.start_draft(replace(order, position=position, append=self._tokens[position:]))
 
     def _take(self, piece: Piece) -> bool:
         """Mirrors what a piece brings; whether that is new."""
-        draft = self._draft
+        draft, order = self._draft, self._draft.order
         if isinstance(piece, drafter_pb2.DraftedForks):
-            draft.forks = ()
+            draft.order = replace(order, forks=())
             return True
         if draft.last:  # of a replay for the forks alone
             return False
         # A deferred token that ends its draft is no part of the session's tokens.
-        stops = draft.stop_at_deferral
+        stops = order.stop_at_deferral
         self._tokens += [token.id for token in piece.tokens if not (stops and token.defer)]
         self._at_pod = len(self._tokens)
-        draft.remaining -= len(piece.tokens)
+        remaining = 0 if piece.last else order.max_tokens - len(piece.tokens)
+        draft.order = replace(order, max_tokens=remaining)
         draft.last = piece.last
-        if piece.last:
-            draft.remaining = 0
         return True

@@ -11,7 +11,7 @@ from router.answer import Answer
 from router.pace import History, Overlap
 from router.recorder import Recorder
 from router.request import Request
-from router.sessions import DrafterSession, ExpertSession, Fork
+from router.sessions import DrafterSession, DraftOrder, ExpertSession
 from router.strategies import STRATEGIES, Task
 from router.strategies.speculative import Piece
 from router.text import AnswerText
@@ -49,48 +49,40 @@ class FakeDrafter(DrafterSession):
         self._pieces: deque[Piece] = deque()
         self._there = asyncio.Event()
 
-    async def start_draft(
-        self,
-        position: int,
-        append: Sequence[int],
-        max_tokens: int,
-        *,
-        piece_length: int = 0,
-        early_stop: float = 0.0,
-        alternatives: int = 0,
-        forks: Sequence[Fork] = (),
-        fork_tokens: int = 0,
-        stop_at_deferral: bool = False,
-    ) -> int:
-        assert position <= len(self.tokens)
-        self.tokens = self.tokens[:position] + list(append)
-        self.asked.append((len(self.tokens), max_tokens))
-        assert len(self.tokens) + max_tokens <= self.context
+    async def start_draft(self, order: DraftOrder) -> int:
+        assert order.position <= len(self.tokens)
+        self.tokens = self.tokens[: order.position] + list(order.append)
+        self.asked.append((len(self.tokens), order.max_tokens))
+        assert len(self.tokens) + order.max_tokens <= self.context
         self._step += 1
-        block = self._block(len(self.tokens), max_tokens)
-        size = piece_length or max(len(block), 1)
+        block = self._block(len(self.tokens), order.max_tokens)
+        size = order.piece_length or max(len(block), 1)
         pieces = [
-            self._drafted(len(self.tokens) + i, block[i : i + size], alternatives)
+            self._drafted(len(self.tokens) + i, block[i : i + size], order.alternatives)
             for i in range(0, max(len(block), 1), size)
         ]
         pieces = pieces or [self._drafted(len(self.tokens), [], 0)]
         pieces[-1].last = True
         self._pieces = deque(pieces)
-        if forks:
-            drafted = drafter_pb2.DraftedForks(step_id=self._step)
-            for i, fork in enumerate(forks):
-                assert fork.position < len(self.tokens)
-                assert fork.position + 1 + fork_tokens <= self.context
-                count = 0 if i in self.no_room else fork_tokens
-                tokens = self._block(fork.position + 1, count)
-                drafted.blocks.append(self._drafted(fork.position + 1, tokens, alternatives))
+        if order.forks:
+            forks = self._forks(order)
             if self.forks_first:
-                self._pieces.appendleft(drafted)
+                self._pieces.appendleft(forks)
             else:
-                self._pieces.append(drafted)
+                self._pieces.append(forks)
         self.tokens += block
         self._there.set()
         return self._step
+
+    def _forks(self, order: DraftOrder) -> drafter_pb2.DraftedForks:
+        drafted = drafter_pb2.DraftedForks(step_id=self._step)
+        for i, fork in enumerate(order.forks):
+            assert fork.position < len(self.tokens)
+            assert fork.position + 1 + order.fork_tokens <= self.context
+            count = 0 if i in self.no_room else order.fork_tokens
+            tokens = self._block(fork.position + 1, count)
+            drafted.blocks.append(self._drafted(fork.position + 1, tokens, order.alternatives))
+        return drafted
 
     def _block(self, start: int, count: int) -> list[int]:
         block = self.script[start : start + count]

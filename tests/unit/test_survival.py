@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from router.discovery import Endpoint
 from router.pool import Lease, Pod
 from router.pool.patience import Patience
-from router.sessions import DrafterSession, ExpertSession
+from router.sessions import DrafterSession, DraftOrder, ExpertSession
 from router.strategies.speculative import Piece
 from router.survival import Opener, SurvivingDrafter, SurvivingExpert
 from router.survival.held import Closable, Held
@@ -47,9 +47,9 @@ class LossyDrafter(FakeDrafter):
         super().__init__(DRAFTS, other=ANSWER)
         self.lossy = lossy
 
-    async def start_draft(self, position: int, *args: Any, **fields: Any) -> int:
+    async def start_draft(self, order: DraftOrder) -> int:
         self.lossy.count()
-        return await super().start_draft(position, *args, **fields)
+        return await super().start_draft(order)
 
     async def piece(self) -> Piece:
         self.lossy.count()
@@ -177,7 +177,7 @@ async def test_a_callers_mistake_is_no_loss() -> None:
     pods = Pods(Refusing, [], pod)
     opener = cast(Opener[DrafterSession], pods)
     drafter = SurvivingDrafter(opener, await opener.reopen())
-    await drafter.start_draft(0, [7, 8, 9], 4)
+    await drafter.start_draft(DraftOrder(0, [7, 8, 9], 4))
     with pytest.raises(InvalidField):
         await drafter.piece()
     assert pods.opened == 1
@@ -195,7 +195,7 @@ async def test_a_draft_goes_on_behind_what_was_handed_out() -> None:
     pod = Pod(Endpoint("127.0.0.1:1"))
     opener = cast(Opener[DrafterSession], Pods(make, [3], pod))
     drafter = SurvivingDrafter(opener, await opener.reopen())
-    step = await drafter.start_draft(0, ANSWER[:3], 5, piece_length=1)
+    step = await drafter.start_draft(DraftOrder(0, ANSWER[:3], 5, piece_length=1))
     pieces = [await drafter.piece() for _ in range(5)]
     blocks = [piece for piece in pieces if isinstance(piece, drafter_pb2.DraftedBlock)]
     assert [token.id for block in blocks for token in block.tokens] == DRAFTS[3:8]
