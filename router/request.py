@@ -58,7 +58,7 @@ def resolve(
     end_token_ids: frozenset[int],
     overlap: Overlap,
 ) -> Request:
-    """Checks a request and fills in its defaults.  Tokenises: not for the event loop.
+    """Checks a request and fills in its defaults.  Tokenises: a long one is not for the event loop.
 
     Args:
         request: the client's.

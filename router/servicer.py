@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from functools import partial
 
 import grpc
 import structlog
@@ -25,6 +26,9 @@ from services.errors import CascadeError
 from services.serving.status import abort
 
 log = structlog.get_logger()
+
+_SHORT = 512
+"""Bytes of a request whose prompt is tokenised in less time than a thread takes to begin."""
 
 Context = grpc.aio.ServicerContext[pb.GenerateRequest, pb.GenerateResponse]
 
@@ -60,7 +64,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
             await abort(context, error)
 
     async def _resolve(self, request: pb.GenerateRequest) -> Request:
-        return await asyncio.to_thread(
+        resolving = partial(
             resolve,
             request,
             self._pair.tokenizer,
@@ -68,6 +72,9 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
             end_token_ids=self._pair.end_token_ids,
             overlap=self._overlap,
         )
+        if request.ByteSize() <= _SHORT:
+            return resolving()
+        return await asyncio.to_thread(resolving)
 
     async def _answer(
         self, request_id: str, request: Request, caller: Caller, context: Context

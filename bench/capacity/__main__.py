@@ -1,12 +1,14 @@
 """``python -m bench.capacity``: the rounds that one router process on one core carries."""
 
 import asyncio
+import os
 from typing import Annotated
 
 import typer
 
 from bench import options, results
-from bench.capacity.measure import Added, Load, added, load
+from bench.capacity.bare import Bare, bare
+from bench.capacity.measure import Added, Load, added, load, sizes
 from bench.capacity.report import Run, to_json, to_markdown
 from bench.capacity.services import placed
 from bench.machine import Watch
@@ -31,9 +33,11 @@ def capacity(
     numbers = sessions or list(SESSIONS)
     loads: list[list[Load]] = [[] for _ in numbers]
     alone: list[Added] = []
-    with progress_bar(repeats * (len(numbers) + 1)) as bar:
+    limits: list[Bare] = []
+    with progress_bar(repeats * (len(numbers) + 2)) as bar:
         bar.say("starting the services")
         with placed(agreement) as services:
+            messages = asyncio.run(sizes(services))
             for _ in range(repeats):
                 bar.say("one session")
                 alone.append(asyncio.run(added(services, answers)))
@@ -43,7 +47,11 @@ def capacity(
                     into.append(asyncio.run(load(services, number, seconds)))
                     bar.advance()
             own_core = services.own_core
-    run = Run(watch.machine(), agreement, seconds, own_core, loads, alone)
+        for _ in range(repeats):
+            bar.say(f"bare streams, {max(numbers)} sessions")
+            limits.append(bare(messages, max(numbers), seconds, sorted(os.sched_getaffinity(0))))
+            bar.advance()
+    run = Run(watch.machine(), agreement, seconds, own_core, loads, alone, messages, limits)
     path = results.write(out, "capacity", to_markdown(run), to_json(run))
     print(path.read_text())
     print(f"Written to {path} and {path.with_suffix('.json')}")

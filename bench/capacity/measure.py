@@ -9,6 +9,7 @@ from statistics import median
 import grpc
 from cascade.v1 import law_pb2, router_pb2, router_pb2_grpc
 
+from bench.capacity.bare import Sizes
 from bench.capacity.services import Placed
 from bench.errors import ServiceFailed
 from services.serving.options import CHANNEL_OPTIONS
@@ -83,6 +84,19 @@ async def added(services: Placed, answers: int) -> Added:
             rounds_ms.append(1000 * median(b - a for a, b in pairwise(arrivals)))
             pods_ms.append((stats.draft_ms + stats.verify_ms + stats.queue_ms) / stats.rounds)
     return Added(median(rounds_ms), median(pods_ms))
+
+
+async def sizes(services: Placed) -> Sizes:
+    """Of an average round's messages, those that open the sessions included."""
+    async with grpc.aio.insecure_channel(services.address, options=CHANNEL_OPTIONS) as channel:
+        stub = router_pb2_grpc.RouterServiceStub(channel)
+        _, stats = await _answer(stub, 0, _TOKENS)
+    return Sizes(
+        stats.drafter_bytes_up // stats.rounds,
+        stats.drafter_bytes_down // stats.rounds,
+        stats.expert_bytes_up // stats.rounds,
+        stats.expert_bytes_down // stats.rounds,
+    )
 
 
 @dataclass

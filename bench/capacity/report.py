@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
+from bench.capacity.bare import Bare, Sizes
 from bench.capacity.measure import BLOCK_LENGTH, Added, Load
 from bench.machine import Machine
 from bench.markdown import Cell, bullets, document, table
@@ -24,6 +25,10 @@ class Run:
     loads: Sequence[Sequence[Load]]
     """Of each number of sessions, its repeats."""
     added: Sequence[Added]
+    sizes: Sizes
+    """Of the messages."""
+    bare: Sequence[Bare]
+    """Streams with the same messages and nothing done about them."""
 
 
 def to_markdown(run: Run) -> str:
@@ -51,6 +56,10 @@ def to_markdown(run: Run) -> str:
         for repeats in run.loads
     ]
     heads = ["sessions", "rounds/s", "router's CPU, ms a round", "of its core", "pods' CPU, ms"]
+    sessions, limit = run.bare[0].sessions, median(bare.rounds_per_s for bare in run.bare)
+    cpu_ms = median(bare.cpu_ms for bare in run.bare)
+    up = run.sizes.drafter_up + run.sizes.expert_up
+    down = run.sizes.drafter_down + run.sizes.expert_down
     round_ms, pods_ms = (median(getattr(a, of) for a in run.added) for of in _PARTS)
     return document(
         "# The router's capacity",
@@ -59,6 +68,11 @@ def to_markdown(run: Run) -> str:
         table(heads, rows),
         "*rounds/s* is what this machine reached with all processes on it; a router whose core is "
         "not busy waits for the pods and the client.",
+        "## The limit",
+        f"Bare streams, {sessions} at once: one process asks two others in turn, with messages of "
+        f"the same sizes ({up:,} bytes up and {down:,} down a round), and has no client. It makes "
+        f"{limit:,.0f} rounds/s, {cpu_ms:.2f} ms of its CPU each: the router comes to "
+        f"{_most(run) / limit:.0%} of that.",
         "## One session",
         table(
             ["a round, ms", "of it the models' passes", "added"],
@@ -73,13 +87,17 @@ _PARTS = ("round_ms", "pods_ms")
 
 def findings(run: Run) -> list[str]:
     """What was wanted and not reached."""
-    most = max(_median(repeats, "rounds_per_s") for repeats in run.loads)
+    most = _most(run)
     out = []
     if most < WANTED_PER_S:
         out.append(f"Out of its limit: {most:,.0f} rounds/s, wanted {WANTED_PER_S:,}")
     if _added(run) > WANTED_ADDED_MS:
         out.append(f"Out of its limit: {_added(run):.2f} ms added, wanted {WANTED_ADDED_MS:g}")
     return out
+
+
+def _most(run: Run) -> float:
+    return max(_median(repeats, "rounds_per_s") for repeats in run.loads)
 
 
 def _added(run: Run) -> float:
@@ -99,4 +117,6 @@ def to_json(run: Run) -> dict[str, Any]:
         "own_core": run.own_core,
         "loads": [[asdict(load) for load in repeats] for repeats in run.loads],
         "added": [asdict(added) for added in run.added],
+        "sizes": asdict(run.sizes),
+        "bare": [asdict(bare) for bare in run.bare],
     }

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from bench.capacity.measure import added, load
+from bench.capacity.bare import bare
+from bench.capacity.measure import added, load, sizes
 from bench.capacity.services import Placed, placed
 
 CORES = os.sched_getaffinity(0)
@@ -39,6 +40,15 @@ def test_rounds_counted_and_rounds_timed_agree(services: Placed) -> None:
     assert 0 < alone.pods_ms < alone.round_ms
     busy = found.router_cpu_ms * found.rounds_per_s / 1000
     assert 0 < found.router_busy == pytest.approx(busy)
+
+
+def test_bare_streams_with_the_same_messages_carry_more_rounds(services: Placed) -> None:
+    messages = asyncio.run(sizes(services))
+    assert min(messages.drafter_up, messages.expert_down) > 0
+    assert messages.drafter_down > messages.drafter_up  # candidates come with the tokens
+    limit = bare(messages, sessions=1, seconds=2.0, cores=sorted(CORES))
+    found = asyncio.run(load(services, sessions=1, seconds=2.0))
+    assert limit.rounds_per_s > found.rounds_per_s
 
 
 def _cores(process: psutil.Process) -> set[int]:

@@ -1,5 +1,6 @@
 """The report of bench.capacity: medians, and what was wanted and not reached."""
 
+from bench.capacity.bare import Bare, Sizes
 from bench.capacity.measure import Added, Load
 from bench.capacity.report import Run, findings, to_json, to_markdown
 from bench.machine import Watch
@@ -21,9 +22,12 @@ def test_the_report_has_every_number_of_sessions_and_all_repeats() -> None:
     run = _run([1500, 1600, 1700], [Added(3.0, 2.5)])
     assert "| 64 | 1,600 | 0.40 | 62% | 1.00 |" in to_markdown(run)
     assert "| 3.00 | 2.50 | 0.50 |" in to_markdown(run)
+    assert "3,200 rounds/s, 0.20 ms of its CPU each: the router comes to 50%" in to_markdown(run)
     assert [load["rounds_per_s"] for load in to_json(run)["loads"][0]] == [1500, 1600, 1700]
 
 
 def _run(rates: list[float], added: list[Added]) -> Run:
     loads = [Load(64, rate, 0.4, 0.62, 1.0) for rate in rates]
-    return Run(Watch("bench.capacity").machine(), 0.8, 5.0, True, [loads], added)
+    machine = Watch("bench.capacity").machine()
+    limits = [Bare(64, 3200.0, 0.2)]
+    return Run(machine, 0.8, 5.0, True, [loads], added, Sizes(60, 1500, 1400, 100), limits)

@@ -1,0 +1,145 @@
+"""The limit: messages of the same sizes over bare streams, with nothing done about them.
+
+Two processes answer every message at once.  A third one asks the first, then the second, and so on,
+for many sessions at a time: what a router would do if it had nothing to decide and no client.
+"""
+
+import asyncio
+import multiprocessing
+import os
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+import grpc
+import psutil
+
+from services.serving.options import CHANNEL_OPTIONS
+
+_PROCESSES = multiprocessing.get_context("spawn")
+_SERVICE, _METHOD = "bench.Bare", "Stream"
+_WARM_UP_S = 0.5
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Bytes of a round's messages."""
+
+    drafter_up: int
+    drafter_down: int
+    expert_up: int
+    expert_down: int
+
+
+@dataclass(frozen=True)
+class Bare:
+    """What the bare streams did."""
+
+    sessions: int
+    rounds_per_s: float
+    cpu_ms: float
+    """Of the process that asks, a round."""
+
+
+def bare(sizes: Sizes, sessions: int, seconds: float, cores: Sequence[int]) -> Bare:
+    """Rounds of so many sessions, for so long.
+
+    Args:
+        sizes: of the messages.
+        sessions: at a time.
+        seconds: measured.
+        cores: of this machine; the first is for the process that asks, where there are others.
+    """
+    own, others = ([cores[0]], cores[1:]) if len(cores) > 1 else (cores, cores)
+    with ExitStack() as stack:
+        peers = [
+            stack.enter_context(_child(_serve, size, others))
+            for size in (sizes.drafter_down, sizes.expert_down)
+        ]
+        ports = [int(peer.recv()) for peer in peers]
+        asking = stack.enter_context(_child(_ask, sizes, ports, sessions, seconds, own))
+        rounds, wall_s, cpu_s = asking.recv()
+    return Bare(sessions, rounds / wall_s, 1000 * cpu_s / rounds)
+
+
+@contextmanager
+def _child(target: Any, *arguments: Any) -> Iterator[Connection]:
+    """A process, and the end of a pipe to it; it is killed in the end."""
+    here, there = _PROCESSES.Pipe()
+    process = _PROCESSES.Process(target=target, args=(there, *arguments), daemon=True)
+    process.start()
+    there.close()  # when the child ends, there is nobody left to wait for
+    try:
+        yield here
+    finally:
+        process.kill()
+        process.join()
+
+
+def _serve(connection: Connection, size: int, cores: Sequence[int]) -> None:
+    """A peer: it tells its port, and answers until it is killed."""
+    os.sched_setaffinity(0, cores)
+    asyncio.run(_answer(connection, bytes(size)))
+
+
+async def _answer(connection: Connection, answer: bytes) -> None:
+    async def stream(requests: AsyncIterator[bytes], context: Any) -> None:
+        while await context.read() is not grpc.aio.EOF:
+            await context.write(answer)
+
+    server = grpc.aio.server()
+    handlers: Any = {_METHOD: grpc.stream_stream_rpc_method_handler(stream)}
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(_SERVICE, handlers)])
+    connection.send(server.add_insecure_port("127.0.0.1:0"))
+    await server.start()
+    await server.wait_for_termination()
+
+
+def _ask(
+    connection: Connection,
+    sizes: Sizes,
+    ports: Sequence[int],
+    sessions: int,
+    seconds: float,
+    cores: Sequence[int],
+) -> None:
+    """The process that asks: it tells rounds, seconds, and seconds of its CPU time."""
+    os.sched_setaffinity(0, cores)
+    connection.send(asyncio.run(_rounds(sizes, ports, sessions, seconds)))
+
+
+async def _rounds(
+    sizes: Sizes, ports: Sequence[int], sessions: int, seconds: float
+) -> tuple[int, float, float]:
+    done = 0
+
+    async def session(channels: Sequence[grpc.aio.Channel]) -> None:
+        nonlocal done
+        calls: list[Any] = [
+            channel.stream_stream(f"/{_SERVICE}/{_METHOD}")() for channel in channels
+        ]
+        steps = list(zip(calls, (bytes(sizes.drafter_up), bytes(sizes.expert_up)), strict=True))
+        while True:
+            for call, message in steps:
+                await call.write(message)
+                await call.read()
+            done += 1
+
+    channels = [
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=CHANNEL_OPTIONS) for port in ports
+    ]
+    running = [asyncio.create_task(session(channels)) for _ in range(sessions)]
+    me = psutil.Process()
+    await asyncio.sleep(_WARM_UP_S)
+    began, start, cpu = done, time.perf_counter(), sum(me.cpu_times()[:2])
+    await asyncio.wait(running, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    told = done - began, time.perf_counter() - start, sum(me.cpu_times()[:2]) - cpu
+    for task in running:
+        if task.done():
+            task.result()  # it has failed
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+    return told
