@@ -21,7 +21,10 @@ from router.survival.opener import OpenSession
 
 
 class Sessions:
-    """A session on each model at most.  Leaving the block closes those that were opened."""
+    """A session on each model at most.  Leaving the block closes those that were opened.
+
+    An answer that can't begin fails at once; one that has begun is worth some patience.
+    """
 
     def __init__(
         self,
@@ -58,7 +61,8 @@ class Sessions:
             CascadeError: no slot, or no pod.
         """
         opener = self._opener(self._pair.drafters, partial(self._open_drafter, law))
-        session = SurvivingDrafter(opener, await opener.open())
+        held = await opener.open(patiently=self._recorder.began)
+        session = SurvivingDrafter(opener, held)
         self._stack.callback(session.close)
         return session
 
@@ -69,7 +73,8 @@ class Sessions:
             CascadeError: no slot, or no pod.
         """
         opener = self._opener(self._pair.experts, partial(self._open_expert, law))
-        session = SurvivingExpert(opener, await opener.open())
+        held = await opener.open(patiently=self._recorder.began)
+        session = SurvivingExpert(opener, held)
         self._stack.callback(session.close)
         return session
 

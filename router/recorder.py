@@ -39,6 +39,11 @@ class Recorder:
         self._drafting: law_pb2.StepTiming | None = None
         self._deciding: law_pb2.StepTiming | None = None
 
+    @property
+    def began(self) -> bool:
+        """Whether any token was decided."""
+        return self._first is not None
+
     def sent(self, tokens: int, *, ahead: bool = False, forked: bool = False) -> None:
         """A drafted block goes to the expert.
 

@@ -40,6 +40,7 @@ class Breaker:
         self._clock = clock
         self._backoff = Backoff(_FIRST_S, _MOST_S, draw)
         self._failures = 0
+        self._seen = 0
         self._until = 0.0
         self.state = BreakerState.CLOSED
 
@@ -50,10 +51,11 @@ class Breaker:
             return self._clock() >= self._until
         return self.state is BreakerState.CLOSED
 
-    def began(self) -> None:
-        """A session begins, as was allowed."""
+    def began(self) -> int:
+        """A session begins, as was allowed; gives what ``failed`` wants to know of it."""
         if self.state is BreakerState.OPEN:
             self.state = BreakerState.TRIED
+        return self._seen
 
     def succeeded(self) -> None:
         """A session got an answer.  One from before the failures says nothing of now."""
@@ -62,10 +64,17 @@ class Breaker:
             self._failures = 0
             self._backoff.reset()
 
-    def failed(self) -> None:
-        """A session lost the pod.  While it is open these are failures of before."""
-        if self.state is BreakerState.OPEN:
+    def failed(self, began: int) -> None:
+        """A session lost the pod.
+
+        Many are lost at once: one that began before the last failure tells of the same.
+
+        Args:
+            began: what ``began`` gave.
+        """
+        if self.state is BreakerState.OPEN or began < self._seen:
             return
+        self._seen += 1
         self._failures += 1
         if self.state is BreakerState.TRIED or self._failures >= FAILURES:
             self.state = BreakerState.OPEN

@@ -18,24 +18,29 @@ _ASK_S = 2.0
 Report = Callable[[Pod, pb.GetModelInfoResponse], None]
 
 
-async def follow(pod: Pod, report: Report, changed: Callable[[], None]) -> None:
+async def follow(
+    pod: Pod, report: Report, changed: Callable[[], None], lost: Callable[[], None]
+) -> None:
     """Until it is cancelled.
 
     Args:
         pod: whose state it keeps.
         report: takes what the pod says of itself.
         changed: told after every change.
+        lost: told when it was reached, and is no more.
     """
     refreshing = asyncio.create_task(_refresh(pod, report, changed))
     try:
-        await _watch(pod, report, changed)
+        await _watch(pod, report, changed, lost)
     finally:
         refreshing.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await refreshing
 
 
-async def _watch(pod: Pod, report: Report, changed: Callable[[], None]) -> None:
+async def _watch(
+    pod: Pod, report: Report, changed: Callable[[], None], lost: Callable[[], None]
+) -> None:
     """Its health, as it tells it.  The end of this stream is how a dead pod is known at once."""
     health = health_pb2_grpc.HealthStub(pod.channel)
     backoff = Backoff(0.1, 2.0)
@@ -52,6 +57,8 @@ async def _watch(pod: Pod, report: Report, changed: Callable[[], None]) -> None:
                     changed()
             finally:
                 call.cancel()
+        if pod.info is not None:
+            lost()
         pod.info, pod.serving = None, False
         changed()
         await asyncio.sleep(backoff.next_s())

@@ -24,7 +24,7 @@ class Lease:
         self._told = self._over = False
         pod.sessions += 1
         pod.opened += 1
-        pod.breaker.began()
+        self._began = pod.breaker.began()
 
     def answered(self) -> None:
         """The pod did what a session asked for."""
@@ -36,7 +36,7 @@ class Lease:
         """The pod can't be reached, or went away."""
         if not self._over:
             self._told = True
-            self.pod.breaker.failed()
+            self.pod.breaker.failed(self._began)
             self._on_loss()
         self.close()
 

@@ -27,6 +27,12 @@ class PoolMetrics(Collector):
             ("role",),
             registry=registry,
         )
+        self._lost = Counter(
+            PREFIX + "pods_lost",
+            "Pods that were reached, and then no more.",
+            ("role",),
+            registry=registry,
+        )
         self._failovers = Counter(
             PREFIX + "failovers",
             "Sessions opened anew on another pod.",
@@ -42,6 +48,10 @@ class PoolMetrics(Collector):
     def refused(self, role: str) -> None:
         """A pod was."""
         self._refused.labels(role).inc()
+
+    def lost(self, role: str) -> None:
+        """A pod was."""
+        self._lost.labels(role).inc()
 
     def failed_over(self, role: str) -> None:
         """A session was opened anew."""

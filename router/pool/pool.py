@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Collection, Sequence
+from functools import partial
 
 import structlog
 from cascade.v1 import model_pb2 as pb
@@ -119,7 +120,12 @@ class Pool:
             else:
                 pod = self._pods[address] = Pod(endpoint, self._tls)
                 self._followers[pod] = asyncio.create_task(
-                    follow(pod, self._report, self._changed.set)
+                    follow(
+                        pod,
+                        self._report,
+                        self._changed.set,
+                        partial(self._metrics.lost, self.role),
+                    )
                 )
                 log.info("pod", role=self.role, address=address, zone=endpoint.zone)
         for address in [*self._pods]:

@@ -13,7 +13,7 @@ from router.survival.silence import Silence
 from services.errors import NoPodLeft, Overloaded, PeerLost
 
 _ROUNDS = 5
-"""Through all pods, where a session has to be opened anew."""
+"""Through all pods, for an answer that has begun."""
 _FIRST_S, _MOST_S = 0.1, 1.0
 """Between two rounds."""
 
@@ -52,14 +52,39 @@ class Opener(Generic[S]):
         """drafter or expert."""
         return self._pool.role
 
-    async def open(self) -> Held[S]:
+    async def open(self, *, patiently: bool = False) -> Held[S]:
         """The first session of an answer: each available pod is tried once.
+
+        Args:
+            patiently: tries for a while, never past the deadline.
 
         Raises:
             Overloaded: those that there are have no room.
             NoPodLeft: there is none.
             CascadeError: a pod refused.
         """
+        backoff = Backoff(_FIRST_S, _MOST_S)
+        for left in reversed(range(_ROUNDS if patiently else 1)):
+            try:
+                return await self._try_each()
+            except (Overloaded, NoPodLeft):
+                delay_s, time_left_s = backoff.next_s(), self._time_remaining()
+                if not left or (time_left_s is not None and time_left_s <= delay_s):
+                    raise
+                await asyncio.sleep(delay_s)
+        raise AssertionError("the last round returns or raises")
+
+    async def reopen(self) -> Held[S]:
+        """A session in place of one that was lost, patiently.
+
+        Raises:
+            CascadeError: as ``open`` does.
+        """
+        held = await self.open(patiently=True)
+        self._on_failover()
+        return held
+
+    async def _try_each(self) -> Held[S]:
         tried: set[Pod] = set()
         refused: Overloaded | None = None
         why = "none is available"
@@ -77,26 +102,6 @@ class Opener(Generic[S]):
                 lease.close()
                 raise
         raise refused or NoPodLeft(self.role, why)
-
-    async def reopen(self) -> Held[S]:
-        """A session in place of one that was lost: tries for a while, never past the deadline.
-
-        Raises:
-            CascadeError: as ``open`` does.
-        """
-        backoff = Backoff(_FIRST_S, _MOST_S)
-        for left in reversed(range(_ROUNDS)):
-            try:
-                held = await self.open()
-            except (Overloaded, NoPodLeft):
-                delay_s, time_left_s = backoff.next_s(), self._time_remaining()
-                if not left or (time_left_s is not None and time_left_s <= delay_s):
-                    raise
-                await asyncio.sleep(delay_s)
-            else:
-                self._on_failover()
-                return held
-        raise AssertionError("the last round returns or raises")
 
     async def _open_on(self, lease: Lease) -> S:
         """Waits for the slot for as long as the pod is there."""

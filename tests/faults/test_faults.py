@@ -138,7 +138,10 @@ async def stopped(cluster: Cluster, pod: Pod, rng: random.Random) -> None:
 
 async def reset(cluster: Cluster, pod: Pod, rng: random.Random) -> None:
     """All connections of a pod are cut off."""
+    before = await cluster.count("cascade:pods_lost_total{")
     await asyncio.to_thread(pod.relay.reset)
+    while await cluster.count("cascade:pods_lost_total{") == before:  # noqa: ASYNC110
+        await asyncio.sleep(0.02)  # it comes back so soon that "available" may never change
 
 
 async def swallowed(cluster: Cluster, pod: Pod, rng: random.Random) -> None:

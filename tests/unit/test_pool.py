@@ -89,7 +89,10 @@ class BreakerMachine(RuleBasedStateMachine):
         self.now = 0.0
         self.breaker = Breaker(lambda: self.now, lambda: 0.5)
         self.row = 0
-        """Failures in a row."""
+        """Failures in a row, of sessions that began after the one before."""
+        self.running: list[int] = []
+        """Of each session, how many failures it began after."""
+        self.failures = 0
         self.opened_at: float | None = None
         self.trial = False
 
@@ -100,15 +103,19 @@ class BreakerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.breaker.allows)
     @rule()
     def session_begins(self) -> None:
-        self.breaker.began()
+        self.running.append(self.breaker.began())
+        assert self.running[-1] == self.failures
         self.trial = self.opened_at is not None
 
-    @rule()
-    def session_fails(self) -> None:
+    @precondition(lambda self: self.running)
+    @rule(data=st.data())
+    def session_fails(self, data: st.DataObject) -> None:
         already = self.opened_at is not None and not self.trial
-        self.breaker.failed()
-        if already:
+        began = self.running.pop(data.draw(st.integers(0, len(self.running) - 1)))
+        self.breaker.failed(began)
+        if already or began < self.failures:
             return
+        self.failures += 1
         self.row += 1
         if self.trial or self.row >= FAILURES:
             self.opened_at, self.trial = self.now, False
@@ -151,16 +158,25 @@ def test_each_trial_that_fails_is_followed_by_a_longer_wait(trials: int) -> None
     now = [0.0]
     breaker = Breaker(lambda: now[0], lambda: 0.999)
     for _ in range(FAILURES):
-        breaker.failed()
+        breaker.failed(breaker.began())
     waits = []
     for _ in range(trials):
         began = now[0]
         while not breaker.allows:
             now[0] += 0.05
         waits.append(now[0] - began)
-        breaker.began()
-        breaker.failed()
+        breaker.failed(breaker.began())
     assert all(b > a or b > 29 for a, b in pairwise(waits))
+
+
+def test_sessions_that_are_lost_at_once_count_as_one_failure() -> None:
+    breaker = Breaker()
+    for _ in range(FAILURES - 1):
+        for began in [breaker.began() for _ in range(10)]:
+            breaker.failed(began)
+        assert breaker.state is BreakerState.CLOSED
+    breaker.failed(breaker.began())
+    assert breaker.state is BreakerState.OPEN
 
 
 async def test_a_lease_tells_the_breaker_once() -> None:

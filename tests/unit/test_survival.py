@@ -267,3 +267,40 @@ async def test_a_session_that_is_opened_for_nobody_is_closed(turns: int) -> None
     else:
         opening.result().close()
     assert not OnePool.pod.sessions
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_an_answer_that_has_begun_waits_for_a_pod(begun: bool) -> None:
+    """All pods are gone for a moment."""
+
+    class Session:
+        def close(self) -> None:
+            pass
+
+    async def open_session(channel: object, timeout_s: float | None) -> Session:
+        return Session()
+
+    class BackSoon:
+        role, patience = "drafter", Patience()
+        pod = Pod(Endpoint("127.0.0.1:1"))
+        asked = 0
+
+        def lease(self, *args: object) -> Lease | None:
+            self.asked += 1
+            if self.asked < 3:
+                return None
+            return Lease(self.pod, lambda: None, lambda pod: None)
+
+    pool, failovers = BackSoon(), list[int]()
+    opener: Opener[Session] = Opener(
+        cast(Any, pool), open_session, [1], lambda: None, lambda: failovers.append(1)
+    )
+    if begun:
+        (await opener.open(patiently=True)).close()
+        assert pool.asked == 3
+    else:
+        with pytest.raises(NoPodLeft):
+            await opener.open()
+        assert pool.asked == 1
+    assert not failovers, "none was lost"
+    await pool.pod.channel.close()
