@@ -60,7 +60,7 @@ down: setup ## Stop them
 	$(CASCADE) down
 
 test: setup check ## All checks and the test suite
-	$(BIN)/pytest -m 'not laws and not faults'
+	$(BIN)/pytest -rs -m 'not laws and not faults'
 
 test-laws: setup ## The long statistical tests
 	$(BIN)/pytest -m laws

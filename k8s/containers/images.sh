@@ -23,6 +23,8 @@ if [ -n "${WHEELS:-}" ]; then arguments+=(--build-context "wheels=$WHEELS"); fi
 if [ -n "${CA:-}" ]; then arguments+=(--secret "id=ca,src=$CA"); fi
 if [ -n "${BUILD_NETWORK:-}" ]; then arguments+=(--network "$BUILD_NETWORK"); fi
 
+arguments+=(--label "cascade.contents=$(.venv/bin/python -m k8s.images.contents)")
+
 .venv/bin/python -m k8s.images | while read -r service image; do
   case " ${SERVICES:-router drafter expert} " in *" $service "*) ;; *) continue ;; esac
   echo "== $image"

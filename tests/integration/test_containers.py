@@ -1,4 +1,7 @@
-"""The images as containers: real images, a real network, the tiny pair as volumes."""
+"""The images as containers: real images, a real network, the tiny pair as volumes.
+
+In the suite wherever an engine and images of this very code are there.
+"""
 
 import os
 import shutil
@@ -8,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from k8s.images import names
+from k8s.images.contents import LABEL, contents
 
 ROOT = Path(__file__).parents[2]
 MODES = [
@@ -19,7 +23,7 @@ MODES = [
     "speculative_cascade",
 ]
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 
 def engine(*command: str) -> "subprocess.CompletedProcess[str]":
@@ -32,12 +36,14 @@ def engine(*command: str) -> "subprocess.CompletedProcess[str]":
 
 @pytest.fixture(scope="module", autouse=True)
 def images() -> dict[str, str]:
-    """The three images; skips where nothing can run them, or where they are not built."""
+    """The three images; skips where nothing can run them, or where they are of other code."""
     if not any(map(shutil.which, ("podman", "docker"))):
         pytest.skip("neither podman nor docker is installed")
+    label = f'{{{{index .Config.Labels "{LABEL}"}}}}'
     for image in names().values():
-        if engine("image", "inspect", image).returncode:
-            pytest.skip(f"there is no image {image}: make images")
+        of = engine("image", "inspect", "--format", label, image).stdout.strip()
+        if of != contents():
+            pytest.skip(f"there is no image {image} of this code: make images")
     return names()
 
 
@@ -48,21 +54,36 @@ def ours() -> set[str]:
     return {name for name in listed.split() if name.startswith("cascade-smoke-")}
 
 
-def test_they_answer_and_leave_nothing_behind(images: dict[str, str]) -> None:
-    before = ours()
+def smoke(**variables: str) -> list[str]:
+    """What the script prints."""
     done = subprocess.run(
         ["k8s/containers/smoke.sh"],
         cwd=ROOT,
-        env={name: value for name, value in os.environ.items() if name != "KILL"},
+        env=os.environ | variables,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
+    return done.stdout.splitlines()
+
+
+def test_they_answer_and_leave_nothing_behind(images: dict[str, str]) -> None:
+    before = ours()
+    lines = smoke(KILL="")
     assert [line for line in lines if line.endswith("tokens")] == [f"{m}: 32 tokens" for m in MODES]
     assert {line for line in lines if "stopped" in line} == {
         f"{service}: stopped with 0" for service in images
     }
+    assert ours() == before
+
+
+@pytest.mark.faults
+def test_an_answer_goes_on_without_an_expert_then_without_the_drafter() -> None:
+    before = ours()
+    lost = [line for line in smoke(KILL="both", FLAGS="") if "went on without" in line]
+    assert [line.removesuffix("-2") for line in lost] == [
+        f"the answer went on without {role}" for role in ("expert", "drafter")
+    ]
     assert ours() == before
 
 

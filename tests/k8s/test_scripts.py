@@ -9,13 +9,10 @@ from pathlib import Path
 import pytest
 
 from k8s.images import names
+from k8s.images.contents import LABEL, contents
 
 ROOT = Path(__file__).parents[2]
-SCRIPTS = sorted(
-    str(path.relative_to(ROOT))
-    for folder in ("k8s", "containers")
-    for path in (ROOT / folder).glob("*.sh")
-)
+SCRIPTS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "k8s").rglob("*.sh"))
 
 
 def run(*command: str, **variables: str) -> "subprocess.CompletedProcess[str]":
@@ -30,6 +27,27 @@ def run(*command: str, **variables: str) -> "subprocess.CompletedProcess[str]":
 def test_shellcheck_has_nothing_to_say(script: str) -> None:
     done = run("shellcheck", "--external-sources", script)
     assert done.returncode == 0, done.stdout
+
+
+def test_the_contents_of_images_are_known_by_their_digest(tmp_path: Path) -> None:
+    (tmp_path / "services").mkdir()
+    for name, text in {
+        ".dockerignore": "*\n!README.md\n!services\n**/__pycache__\n",
+        "Containerfile": "FROM scratch\n",
+        "README.md": "",
+        "services/main.py": "1\n",
+        "other.py": "",
+    }.items():
+        (tmp_path / name).write_text(text)
+    first = contents(tmp_path)
+    (tmp_path / "other.py").write_text("no part of an image")
+    (tmp_path / "services" / "main.pyc").write_text("nor is this")
+    assert contents(tmp_path) == first
+    (tmp_path / "services" / "main.py").write_text("2\n")
+    second = contents(tmp_path)
+    (tmp_path / "services" / "main.py").rename(tmp_path / "services" / "other.py")
+    assert len({first, second, contents(tmp_path)}) == 3
+    assert LABEL in (ROOT / "k8s/containers/images.sh").read_text()
 
 
 def test_every_image_has_a_target() -> None:
