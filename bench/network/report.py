@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from statistics import mean
+from statistics import mean, median
 from typing import Any
 
 from bench.machine import Machine
 from bench.markdown import Cell, bullets, document, table
 from bench.network.measure import Measured
-from bench.network.predicted import Overlap, Times, rate
+from bench.network.predicted import Overlap, Times, rate, round_ms
 
 Place = tuple[float, float]
 """A round trip, ms, and an acceptance."""
@@ -43,6 +43,15 @@ class Run:
         return max(self.at(place, overlap), key=lambda m: m.rate)
 
     @property
+    def over_ms(self) -> list[float]:
+        """What rounds without overlap take beyond the prediction, ms, ascending."""
+        return sorted(
+            round_ms(self.times, m.point, ready=0.0) * (1 / m.of_predicted - 1)
+            for m in self.measured
+            if not m.point.overlap.ahead
+        )
+
+    @property
     def overlaps(self) -> list[Overlap]:
         """Those that were measured."""
         return sorted({m.point.overlap for m in self.measured})
@@ -61,6 +70,7 @@ def to_markdown(run: Run, picture: str) -> str:
                 f"One session, lossless at temperature 1, answers of {run.tokens} tokens, medians "
                 f"over {run.repeats}; tokens a second from the end of the first round to the last",
                 "Predicted: `bench/network/predicted.py`, for the blocks as they were accepted",
+                *_over(run.over_ms),
             ]
         ),
         f"![Tokens a second by acceptance, a panel for each round trip]({picture})",
@@ -73,6 +83,15 @@ def to_markdown(run: Run, picture: str) -> str:
         "## Every point",
         _point_table(run),
     )
+
+
+def _over(over_ms: Sequence[float]) -> list[str]:
+    if not over_ms:
+        return []
+    return [
+        f"Without overlap a round takes {median(over_ms):.1f} ms more than predicted "
+        f"({over_ms[0]:.1f} to {over_ms[-1]:.1f}): messages, services, router, timers"
+    ]
 
 
 def _best_table(run: Run) -> str:

@@ -66,6 +66,8 @@ def a_run() -> Run:
 
 def test_the_report_names_the_best_block_and_its_gain() -> None:
     text = to_markdown(a_run(), "network.png")
+    # (4 * 4 + 30 + 20) and (8 * 4 + 30 + 20) ms, at 0.95 of the speed.
+    assert "takes 3.9 ms more than predicted (3.5 to 4.3)" in text
     best = row(text, "10")
     assert best[:5] == ["0.85", "33.0", "50.0", "8", "0.95"]
     assert best[5:] == ["60.0", "4", "0.95", "1.20"]
