@@ -60,8 +60,8 @@ async def test_greedy_speculative_equals_greedy_expert(client: Client) -> None:
 async def test_the_seed_decides_whatever_the_blocks(client: Client, name: str) -> None:
     """At temperature 1 the same seed gives the same tokens: blocks of any length, ahead or not."""
     fields = MODES[name] | {"temperature": 1.0, "max_tokens": 40}
-    seen = set()
-    for i, prompt in enumerate(PROMPTS[:8]):
+
+    async def two_answers(i: int, prompt: str) -> set[tuple[int, ...]]:
         first, *others = await asyncio.gather(
             *(
                 client.generate(
@@ -77,7 +77,12 @@ async def test_the_seed_decides_whatever_the_blocks(client: Client, name: str) -
         )
         assert all(other.ids == first.ids for other in others)
         other_seed = await client.generate(prompt=prompt, seed=i + 1000, **fields)
-        seen |= {tuple(first.ids), tuple(other_seed.ids)}
+        return {tuple(first.ids), tuple(other_seed.ids)}
+
+    prompts = enumerate(PROMPTS[:8])
+    seen = set[tuple[int, ...]]().union(
+        *await asyncio.gather(*(two_answers(i, prompt) for i, prompt in prompts))
+    )
     assert len(seen) == 16, "another seed gives another answer"
 
 

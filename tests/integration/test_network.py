@@ -1,5 +1,6 @@
 """Simulated models behind a network: the same answers, and a clear end where it fails."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -46,11 +47,16 @@ async def answer(client: Client, seed: int, **fields: Any) -> list[int]:
 async def test_latency_and_drafting_ahead_change_no_token(net: Network, name: str) -> None:
     async with connected(net.router) as client:
         net.link.latency_s = net.link.jitter_s = 0.0
-        plain = [await answer(client, seed, draft_ahead=0, **LAWS[name]) for seed in range(3)]
+        seeds = range(3)
+        plain = await asyncio.gather(
+            *(answer(client, seed, draft_ahead=0, **LAWS[name]) for seed in seeds)
+        )
         net.link.latency_s, net.link.jitter_s = 0.002, 0.004
         for ahead, alternatives in ((0, 0), (1, 0), (1, 2), (3, 0), (3, 2)):
             overlap = {"draft_ahead": ahead, "alternatives": alternatives}
-            late = [await answer(client, seed, **overlap, **LAWS[name]) for seed in range(3)]
+            late = await asyncio.gather(
+                *(answer(client, seed, **overlap, **LAWS[name]) for seed in seeds)
+            )
             assert late == plain, overlap
 
 

@@ -1,5 +1,6 @@
 """Where an answer ends: end tokens, stop tokens, stop strings, limits, in order."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -28,10 +29,13 @@ async def client(tiny_services: Services) -> AsyncIterator[Client]:
 @pytest.mark.parametrize("mode", MODES)
 async def test_an_end_token_ends_the_answer(client: Client, mode: int) -> None:
     ended = 0
-    for seed in range(10):
-        result = await client.generate(
-            prompt="The ", mode=mode, temperature=1.0, seed=seed, max_tokens=300
+    results = await asyncio.gather(
+        *(
+            client.generate(prompt="The ", mode=mode, temperature=1.0, seed=seed, max_tokens=300)
+            for seed in range(10)
         )
+    )
+    for result in results:
         assert all(token.id != END for token in result.tokens)
         if result.finished.reason == pb.FINISH_REASON_END_TOKEN:
             ended += 1
