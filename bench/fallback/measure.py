@@ -1,6 +1,7 @@
 """One session after another, over experts that agree with the drafter more or less often."""
 
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from cascade.v1 import law_pb2, router_pb2
 
+from bench.errors import ServiceFailed
 from bench.network.measure import answer, make_request
 from bench.network.predicted import Times
 from bench.network.services import simulated
@@ -16,6 +18,7 @@ from bench.relay import Link, Relay
 from bench.services import service
 
 _START_S = 60.0
+_RECONNECT_S, _PAUSE_S = 20.0, 0.5
 
 
 @dataclass(frozen=True)
@@ -44,9 +47,28 @@ class Bench:
         """host:port."""
 
     def agree(self, agreement: float) -> None:
-        """From the next session on the expert is another."""
+        """From the next session on the expert is another.
+
+        Raises:
+            ServiceFailed: the router does not reach it.
+        """
         self._expert.target = self._experts[agreement]
         self._expert.reset()
+        if self.router:
+            self._await_expert()
+
+    def _await_expert(self) -> None:
+        """Until the router, which has lost its only expert, has one again."""
+        deadline = time.monotonic() + _RECONNECT_S
+        while True:
+            time.sleep(_PAUSE_S)
+            try:
+                answer(self.router, make_request(law_pb2.MODE_EXPERT, 1, 0))
+            except ServiceFailed:
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                return
 
     def session(self, mode: law_pb2.Mode.ValueType, tokens: int, seed: int) -> Session:
         """One answer."""

@@ -107,4 +107,6 @@ def test_the_fallback_bench_changes_the_expert_between_sessions() -> None:
             session = bench.session(law_pb2.MODE_SPECULATIVE, TOKENS, seed=1)
             rates.append(session.statistics.acceptance_rate)
             assert session.per_s > 0
+        bench.agree(0.1)  # to a router that goes on
+        assert bench.session(law_pb2.MODE_SPECULATIVE, TOKENS, seed=2).per_s > 0
     assert rates[0] < 0.5 < rates[1]
