@@ -129,7 +129,7 @@ class Pace:
     @property
     def _most_stretch(self) -> int:
         """Tokens of a stretch of which a trial costs no more than a small share."""
-        trial_ms = _TRIAL_ROUNDS * self.history.times.round_ms(_TRIAL_LENGTH, 0.0)
+        trial_ms = _TRIAL_ROUNDS * self.history.times.round_ms(_TRIAL_LENGTH)
         worth = round(trial_ms / (_TRIAL_SHARE * self.history.alone_ms))
         return max(worth, 2 * LEAST_STRETCH)
 
@@ -162,11 +162,12 @@ class Pace:
             rejected = whole * (1 - rates[n - 1])
             forks += sum(rejected * hit for hit in hits if rejected * hit >= _WORTH_FORK)
             whole *= rates[n - 1]
-            used = whole * (rates[n] if self._bonus else 1) + forks
+            ahead = whole * (rates[n] if self._bonus else 1)
             total = emitted + (whole if self._bonus else 0)
-            round_ms = self.history.times.round_ms(n, used if self._most_ahead else 0)
+            used = (ahead, forks) if self._most_ahead else (0.0, 0.0)
+            round_ms = self.history.times.round_ms(n, *used, self._most_ahead)
             if (speed := total / round_ms) > best[0] and self._fixed in (None, n):
-                best = speed, n, used
+                best = speed, n, ahead + forks
         return best
 
     def _consider(self, share: float, benefit: float) -> None:

@@ -82,13 +82,22 @@ class Times:
         means = (self.draft, self.draft_trip, self.verify_trip)
         return self.verify.known and not any(math.isnan(mean.value) for mean in means)
 
-    def round_ms(self, length: int, used: float) -> float:
-        """Mean time of a round.
+    def round_ms(
+        self, length: int, ahead: float = 0.0, forked: float = 0.0, depth: int = 1
+    ) -> float:
+        """Mean time of a round, from one verdict to the next.
 
         Args:
             length: of its block.
-            used: chance that the next block was drafted, and sent, before the verdict.
+            ahead: chance that the block was sent before the last verdict: the expert has it.
+            forked: chance that it had been prepared for that verdict: it is sent at once.
+            depth: blocks sent ahead at most.  Of all that are under way each waits for the way to
+                both models and back.
         """
-        draft, verify = self.draft.value * length, self.verify.of(length)
-        apart = draft + self.draft_trip.value + verify + self.verify_trip.value
-        return used * max(draft, verify) + (1 - used) * apart
+        verify = self.verify.of(length)
+        drafted = self.draft.value * length + self.draft_trip.value
+        verified = verify + self.verify_trip.value
+        apart = drafted + verified
+        sent_ahead = max(verify, drafted, apart / (1 + depth))
+        prepared = max(verified, drafted)
+        return ahead * sent_ahead + forked * prepared + (1 - ahead - forked) * apart

@@ -45,7 +45,8 @@ def test_the_length_is_the_fastest(rate: float, trip: float, bonus: bool, ahead:
     def speed(n: int) -> float:
         used = rate ** (n + bonus) if ahead else 0.0
         apart = 4.0 * n + 30.0 + 2 * trip
-        return emitted(rate, n, bonus=bonus) / (used * max(4.0 * n, 30.0) + (1 - used) * apart)
+        hit = max(30.0, 4.0 * n + trip, apart / 2)
+        return emitted(rate, n, bonus=bonus) / (used * hit + (1 - used) * apart)
 
     best = max(map(speed, range(1, MAX_LENGTH + 1)))
     assert speed(pace.length) == pytest.approx(best, rel=1e-3)
@@ -120,9 +121,19 @@ def test_times_are_known_once_all_are() -> None:
     assert not times.known
     times.verify_trip.add(2.0)
     assert times.known
-    assert times.round_ms(5, 0.0) == pytest.approx(4 * 5 + 1 + 30 + 2)
-    assert times.round_ms(10, 1.0) == pytest.approx(40)
-    assert not math.isnan(times.round_ms(1, 0.5))
+    assert times.round_ms(5) == pytest.approx(4 * 5 + 1 + 30 + 2)
+    assert not math.isnan(times.round_ms(1, 0.5, 0.2))
+
+
+def test_a_block_that_is_there_saves_a_round_what_it_can() -> None:
+    near, far = known(4.0, 30.0, 1.0), known(4.0, 30.0, 40.0)
+    assert near.round_ms(5, ahead=1.0) == pytest.approx(30)  # the expert has it
+    assert near.round_ms(10, ahead=1.0) == pytest.approx(41)  # the drafter does not keep up
+    assert near.round_ms(5, forked=1.0) == pytest.approx(31)  # it is sent when it is known to fit
+    assert near.round_ms(5, ahead=0.5, forked=0.25) == pytest.approx((60 + 31 + 52) / 4)
+    assert far.round_ms(5, ahead=1.0) == pytest.approx(130 / 2)  # two are under way
+    assert far.round_ms(5, ahead=1.0, depth=3) == pytest.approx(60)
+    assert far.round_ms(5, forked=1.0) == pytest.approx(70)
 
 
 def test_a_history_is_of_a_law_whatever_its_seed() -> None:
