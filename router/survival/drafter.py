@@ -31,7 +31,7 @@ class SurvivingDrafter(Surviving[DrafterSession], DrafterSession):
         super().__init__(opener, held)
         self._tokens: list[int] = []
         self._at_pod = 0
-        """How many of them the pod has."""
+        """How many of them the pod has for certain."""
         self._draft = _Draft(0, DraftOrder(0, (), 0), last=True)
 
     async def start_draft(self, order: DraftOrder) -> int:
@@ -58,8 +58,8 @@ class SurvivingDrafter(Surviving[DrafterSession], DrafterSession):
 
     async def _ask(self, session: DrafterSession) -> None:
         order = self._draft.order
-        position = min(order.position, self._at_pod)
-        self._at_pod = len(self._tokens)
+        # A draft may be superseded before it begins, and then what it appends never comes to be.
+        self._at_pod = position = min(order.position, self._at_pod)
         await session.start_draft(replace(order, position=position, append=self._tokens[position:]))
 
     def _take(self, piece: Piece) -> bool:

@@ -184,6 +184,27 @@ async def test_a_callers_mistake_is_no_loss() -> None:
     await pod.channel.close()
 
 
+async def test_what_a_superseded_draft_appends_is_sent_again() -> None:
+    """A pod may not have begun it; only a piece tells that it has the tokens before it."""
+    orders: list[DraftOrder] = []
+
+    class Recording(LossyDrafter):
+        async def start_draft(self, order: DraftOrder) -> int:
+            orders.append(order)
+            return await super().start_draft(order)
+
+    pod = Pod(Endpoint("127.0.0.1:1"))
+    opener = cast(Opener[DrafterSession], Pods(Recording, [], pod))
+    drafter = SurvivingDrafter(opener, await opener.reopen())
+    await drafter.start_draft(DraftOrder(0, ANSWER[:3], 4))
+    await drafter.start_draft(DraftOrder(3, ANSWER[3:4], 4))
+    await drafter.piece()
+    await drafter.start_draft(DraftOrder(4, [8, 9], 4))
+    asked = [(order.position, list(order.append)) for order in orders]
+    assert asked == [(0, ANSWER[:3]), (0, ANSWER[:4]), (4, [8, 9])]
+    await pod.channel.close()
+
+
 async def test_a_draft_goes_on_behind_what_was_handed_out() -> None:
     """Two pieces of one token, then a loss: the rest is asked for, nothing comes twice."""
     made: list[LossyDrafter] = []
