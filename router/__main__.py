@@ -21,7 +21,7 @@ from services.errors import CascadeError
 from services.serving.logs import configure_logs
 from services.serving.metrics import serve_metrics
 from services.serving.server import PortInUse, Server
-from services.serving.settings import problems
+from services.serving.settings import problems, read
 from services.serving.slots import Slots
 from services.serving.watched import Watched
 
@@ -72,7 +72,7 @@ def main() -> None:
     """Serves until SIGTERM; exits with one clear line where it can't."""
     configure_logs()
     try:
-        settings = RouterSettings()  # type: ignore[call-arg]  # the rest comes from flags
+        settings = read(RouterSettings)
         log.info("settings", **settings.model_dump())
         asyncio.run(_serve(settings))
     except ValidationError as error:

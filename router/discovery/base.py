@@ -33,5 +33,6 @@ class Discovery(ABC):
         Where nothing can be learnt, it goes on trying, and the last view stands.
         """
 
-    def look_again(self) -> None:  # noqa: B027  # nothing to do where changes are told
-        """A pod failed: do not wait for the next regular look."""
+    @abstractmethod
+    def look_again(self) -> None:
+        """A pod failed: do not wait for the next regular look, where there is one."""

@@ -69,6 +69,9 @@ class KubernetesDiscovery(Discovery):
         self._stopped = threading.Event()
         self._backoff = Backoff(0.1, 10.0)
 
+    def look_again(self) -> None:
+        """See Discovery: changes are told."""
+
     async def views(self) -> AsyncGenerator[View, None]:
         """See Discovery."""
         loop = asyncio.get_running_loop()

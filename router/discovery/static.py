@@ -17,3 +17,6 @@ class StaticDiscovery(Discovery):
         """See Discovery: one view."""
         yield self._view
         await asyncio.Event().wait()
+
+    def look_again(self) -> None:
+        """See Discovery: nothing changes."""

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
+from typing import Any
 
 import grpc
 from cascade.v1 import model_pb2 as pb
@@ -42,11 +43,11 @@ async def _watch(
     pod: Pod, report: Report, changed: Callable[[], None], lost: Callable[[], None]
 ) -> None:
     """Its health, as it tells it.  The end of this stream is how a dead pod is known at once."""
-    health = health_pb2_grpc.HealthStub(pod.channel)
+    health: Any = health_pb2_grpc.HealthStub(pod.channel)  # its types lack Watch
     backoff = Backoff(0.1, 2.0)
     while True:
         with contextlib.suppress(grpc.aio.AioRpcError):
-            call = health.Watch(health_pb2.HealthCheckRequest())  # type: ignore[attr-defined]  # it is
+            call = health.Watch(health_pb2.HealthCheckRequest())
             try:
                 async for response in call:
                     if pod.info is None:  # it may be another process than before

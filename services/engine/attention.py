@@ -4,10 +4,10 @@ A model is given no cache and no mask of transformers': each layer's new keys an
 into ours, and each group of sessions attends to its own pages alone.
 """
 
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from transformers import AttentionInterface
 
@@ -17,8 +17,14 @@ from services.engine.pages import PAGE
 NAME = "cascade_packed"
 
 
+class _Layer(Protocol):
+    """What is known of a model's attention."""
+
+    layer_idx: int
+
+
 def packed_attention(
-    module: nn.Module,
+    module: _Layer,
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -47,7 +53,7 @@ def packed_attention(
     """
     assert attention_mask is None, "the packed batch has masks of its own"
     assert not dropout, "inference only"
-    layer = int(module.layer_idx)  # type: ignore[arg-type]  # an attribute of every such layer
+    layer = module.layer_idx
     keys, values = packed.cache.keys[layer], packed.cache.values[layer]
     keys.index_copy_(0, packed.written, key[0].transpose(0, 1))
     values.index_copy_(0, packed.written, value[0].transpose(0, 1))

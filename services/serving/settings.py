@@ -5,12 +5,14 @@ printed at the start, secrets masked.
 """
 
 import ipaddress
-from typing import Self
+from typing import Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.serving.tls import TlsFiles
+
+S = TypeVar("S", bound=BaseSettings)
 
 SHARED_GATHER = 0.5
 """``--gather`` of a drafter and an expert that share their hardware."""
@@ -71,6 +73,15 @@ class ServerSettings(BaseSettings):
             raise ValueError("--tls-ca needs --tls-cert and --tls-key")
         self.tls.load()
         return self
+
+
+def read(kind: type[S]) -> S:
+    """Settings from flags and environment, which bring what has no default.
+
+    Raises:
+        ValidationError: they can't be used.
+    """
+    return kind()
 
 
 def problems(error: ValidationError) -> list[str]:

@@ -6,6 +6,7 @@ With an authority on both ends, each shows the other a certificate: mutual TLS.
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 
@@ -105,9 +106,10 @@ def server_credentials(files: TlsFiles) -> grpc.ServerCredentials:
         shown = pem
         return _configuration(pem)
 
+    fetch: Any = changed  # its types lack the None that gRPC documents
     return grpc.dynamic_ssl_server_credentials(
         _configuration(shown),
-        changed,  # type: ignore[arg-type]  # its types lack the None that gRPC documents
+        fetch,
         require_client_authentication=bool(files.authority),
     )
 

@@ -29,6 +29,7 @@ from tests.faults.history import (
 from tests.faults.pods import Pod, running_pods
 from tests.integration.test_metrics import events
 from tests.services import await_port, launch
+from tests.until import until
 
 AT_ONCE = 4
 """Clients."""
@@ -57,9 +58,16 @@ class Cluster:
         return await asyncio.to_thread(read)
 
     async def settled(self, count: int) -> None:
-        """Waits until so many pods are available; the test's own limit ends a wait for nothing."""
-        while await self.count('state="available"') != count:  # noqa: ASYNC110  # another process
-            await asyncio.sleep(0.02)
+        """Waits until so many pods are available."""
+
+        async def are_available() -> bool:
+            return await self.count('state="available"') == count
+
+        await until(are_available)
+
+    async def losses(self) -> int:
+        """Pods that the router has lost so far."""
+        return await self.count("cascade:pods_lost_total{")
 
     async def failovers(self) -> int:
         """Sessions that were opened anew so far."""
@@ -138,10 +146,13 @@ async def stopped(cluster: Cluster, pod: Pod, rng: random.Random) -> None:
 
 async def reset(cluster: Cluster, pod: Pod, rng: random.Random) -> None:
     """All connections of a pod are cut off."""
-    before = await cluster.count("cascade:pods_lost_total{")
+    before = await cluster.losses()
     await asyncio.to_thread(pod.relay.reset)
-    while await cluster.count("cascade:pods_lost_total{") == before:  # noqa: ASYNC110
-        await asyncio.sleep(0.02)  # it comes back so soon that "available" may never change
+
+    async def is_known() -> bool:
+        return await cluster.losses() > before
+
+    await until(is_known)  # it comes back so soon that "available" may never change
 
 
 async def swallowed(cluster: Cluster, pod: Pod, rng: random.Random) -> None:
@@ -186,8 +197,7 @@ async def disturb(cluster: Cluster, fault: Fault, times: int, least: int, seed: 
                 moments.append(time.monotonic())
                 await fault(cluster, rng.choice(cluster.pods), rng)
                 await cluster.settled(2 * PODS)
-            while len(load.history) < 2 * len(SPECS):  # noqa: ASYNC110  # many clients'
-                await asyncio.sleep(0.1)
+            await until(lambda: len(load.history) >= 2 * len(SPECS))
         finally:
             history = await load.stop()
     check(history, cluster.undisturbed)

@@ -18,6 +18,7 @@ from tests.client import Client, connected, make_request
 from tests.faults.pods import Pod, running_pods
 from tests.integration.test_metrics import events
 from tests.services import await_port, launch
+from tests.until import until
 
 PROMPT = "def main("
 TOKENS = 120
@@ -41,9 +42,11 @@ class Small:
         return int(sum(float(line.split()[-1]) for line in lines if text in line))
 
     async def settled(self) -> None:
-        """Waits until both pods are available; the test's own limit ends a wait for nothing."""
-        while await asyncio.to_thread(self.count, 'state="available"') != 2:  # noqa: ASYNC110  # of another process
-            await asyncio.sleep(0.05)
+        """Waits until both pods are available."""
+        await until(lambda: self._available(2))
+
+    async def _available(self, count: int) -> bool:
+        return await asyncio.to_thread(self.count, 'state="available"') == count
 
 
 @pytest.fixture(scope="module")
@@ -166,8 +169,11 @@ async def test_an_expert_that_is_lost_fails_by_default(small: Small, client: Cli
 async def test_a_pod_with_other_weights_replaces_none(small: Small, client: Client) -> None:
     small.spare.start()
     refusals = 'cascade:pods_refused_total{role="drafter"}'
-    while not await asyncio.to_thread(small.count, refusals):  # noqa: ASYNC110  # of another process
-        await asyncio.sleep(0.05)
+
+    async def is_refused() -> bool:
+        return await asyncio.to_thread(small.count, refusals) > 0
+
+    await until(is_refused)
     (refused,) = events(small.log, "pod refused")
     assert "weights" in str(refused["why"])
     assert "tokenizer" not in str(refused["why"])
@@ -186,9 +192,9 @@ async def test_a_pod_that_is_to_end_takes_none_and_ends_what_remains(small: Smal
     )
     opening = drafter_pb2.DraftRequest(open=drafter_pb2.OpenDraft(law=law))
     async with grpc.aio.insecure_channel(pod.relay.address) as channel:
-        health = health_pb2_grpc.HealthStub(channel)
+        health: Any = health_pb2_grpc.HealthStub(channel)  # its types lack Watch
         stub = drafter_pb2_grpc.DrafterServiceStub(channel)
-        watch = health.Watch(health_pb2.HealthCheckRequest())  # type: ignore[attr-defined]  # it is
+        watch = health.Watch(health_pb2.HealthCheckRequest())
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
         first = stub.Draft()
         await first.write(opening)

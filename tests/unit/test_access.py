@@ -15,7 +15,7 @@ from router.access.keys import ApiKey, find, hash_key, new_key
 from router.metrics import RouterMetrics
 from router.settings import RouterSettings
 from services.errors import InvalidField, Overloaded, Unauthenticated
-from services.serving.settings import problems
+from services.serving.settings import problems, read
 from services.serving.slots import Slots
 from services.serving.tls import TlsFiles
 from services.serving.watched import Watched
@@ -237,7 +237,7 @@ def test_bad_files_refuse_the_start(
     peers = ["--drafter", "a:1", "--expert", "b:1"]
     monkeypatch.setattr("sys.argv", ["router", *peers, *map(filled, flags)])
     with pytest.raises(ValidationError) as caught:
-        RouterSettings()  # type: ignore[call-arg]  # the rest comes from flags
+        read(RouterSettings)
     (line,) = problems(caught.value)
     assert filled(why) in line
     assert "Value error" not in line
@@ -256,7 +256,7 @@ def test_keys_never_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
             *("--api-keys-file", write(tmp_path / "keys", entry(key="secret-key"))),
         ],
     )
-    settings = RouterSettings()  # type: ignore[call-arg]  # the rest comes from flags
+    settings = read(RouterSettings)
     shown = json.dumps(settings.model_dump()) + repr(settings)
     assert "secret-key" not in shown
     assert hash_key("secret-key") not in shown

@@ -20,6 +20,7 @@ from router.discovery.slices import Slices
 from router.discovery.static import StaticDiscovery
 from services.errors import PeerLost
 from tests.kube_api import KubeApi, endpoint
+from tests.until import until
 
 
 class Seen:
@@ -126,11 +127,6 @@ def slices_api(
 async def seen(slices_api: client.DiscoveryV1Api) -> AsyncIterator[Seen]:
     async with following(KubernetesDiscovery(slices_api, "drafter", "models")) as seen:
         yield seen
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110  # of the server's threads
-        await asyncio.sleep(0.01)
 
 
 async def test_pods_come_become_ready_terminate_and_vanish(kube: KubeApi, seen: Seen) -> None:

@@ -20,6 +20,7 @@ from router.survival.held import Closable, Held
 from router.survival.silence import Silence
 from services.errors import InvalidField, NoPodLeft, PeerLost
 from tests.unit.strategy_fakes import END, FakeDrafter, FakeExpert, run, task
+from tests.until import until
 
 S = TypeVar("S", bound=Closable)
 
@@ -238,8 +239,7 @@ async def test_a_wait_is_no_silence_while_the_pod_answers() -> None:
 
     with Silence(0.01, answers, lambda: given_up.append(len(asked))):
         await done.wait()
-        while not given_up:  # noqa: ASYNC110  # called right after
-            await asyncio.sleep(0)
+        await until(lambda: bool(given_up), every_s=0)
     assert asked == [True, True, True, False]
     assert given_up == [4]
     with Silence(10**6, answers, lambda: given_up.append(0)):
