@@ -151,13 +151,17 @@ async def test_pods_come_become_ready_terminate_and_vanish(kube: KubeApi, seen: 
 async def test_a_cut_watch_misses_nothing(kube: KubeApi, seen: Seen) -> None:
     kube.put("drafter-1", "drafter", endpoint("10.0.0.1"))
     await seen.until(lambda view: len(view) == 1)
-    for n in range(2, 5):
-        await until(lambda: kube.watching > 0)
+
+    async def move(n: int) -> None:
         lists = kube.lists
         kube.cut()
         kube.put("drafter-1", "drafter", endpoint(f"10.0.0.{n}"))
-        await seen.until(lambda view, n=n: set(view) == {f"10.0.0.{n}:50051"})  # type: ignore[misc]
-        await until(lambda lists=lists: kube.lists > lists)  # type: ignore[misc]
+        await seen.until(lambda view: set(view) == {f"10.0.0.{n}:50051"})
+        await until(lambda: kube.lists > lists)
+
+    for n in range(2, 5):
+        await until(lambda: kube.watching > 0)
+        await move(n)
 
 
 async def test_an_expired_version_is_listed_anew(kube: KubeApi, seen: Seen) -> None:
