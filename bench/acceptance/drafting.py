@@ -65,9 +65,7 @@ def _draft(
     pieces: list[drafter_pb2.DraftedBlock | CascadeError] = []
     request = drafter_pb2.DraftStep(position=position, append=append, max_tokens=count)
     # Without end tokens every block has its length.
-    step = DraftStep(
-        request, model.facts, SessionLaw.from_proto(law, model.device), frozenset(), pieces.append
-    )
+    step = DraftStep(request, model.facts, SessionLaw.from_proto(law), frozenset(), pieces.append)
     carry_out(model, session, step)
     (piece,) = pieces
     assert isinstance(piece, drafter_pb2.DraftedBlock), "a step that fails raises"

@@ -33,7 +33,7 @@ class Expert:
     def law(self, case: Case, i: int) -> SessionLaw:
         """A law in the session after context ``i``; its seed is the context's index."""
         if (case, i) not in self._laws:
-            self._laws[case, i] = SessionLaw.from_proto(case.law(i), self.model.device)
+            self._laws[case, i] = SessionLaw.from_proto(case.law(i))
         return self._laws[case, i]
 
     def verify(self, case: Case, i: int, block: Block) -> Timed:

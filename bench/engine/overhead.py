@@ -79,9 +79,7 @@ def decode_step(
         max_tokens=tokens,
         piece_length=1,
     )
-    return DecodeStep(
-        request, model.facts, SessionLaw.from_proto(law, model.device), frozenset(), emit
-    )
+    return DecodeStep(request, model.facts, SessionLaw.from_proto(law), frozenset(), emit)
 
 
 def _decoding(model: Model, i: int, passes: int) -> tuple[Session, Queued]:

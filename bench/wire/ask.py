@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
-
 from bench.client import Client
 from bench.progress import Bar
 from bench.prompts import Prompt
@@ -30,6 +28,6 @@ def ask(
             counted.append((prompt.token_ids, statistics))
             bar.advance()
         law = client.laws[case.mode]
-        crossing = SessionLaw.from_proto(law, torch.device("cpu")).law.crossing
+        crossing = SessionLaw.from_proto(law).law.crossing
         measured[case] = Measured(law, crossing, traffic(counted))
     return measured

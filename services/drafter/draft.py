@@ -115,7 +115,7 @@ class DraftStep(Step):
         """Samples the next token of each block; what crosses of it, in the order of ``_encode``."""
         first, logits = steps[0], logits[:, -1]
         law, sends = first._law.law, first._law.sends
-        positions = torch.tensor([step._position for step in steps], device=logits.device)
+        positions = torch.tensor([step._position for step in steps])
         seeds = torch.cat([step._law.seeds for step in steps])
         drafted = sample_draft(
             logits,

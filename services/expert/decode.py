@@ -80,10 +80,11 @@ class DecodeStep(Step):
     def decide(cls, steps: Sequence[Self], logits: Tensor) -> Tensor:
         """Samples each next token: its id and, if asked for, its log-probability."""
         first, logits = steps[0], logits[:, -1]
-        positions = torch.tensor([step._position for step in steps], device=logits.device)
+        positions = torch.tensor([step._position for step in steps])
         seeds = torch.cat([step._law.seeds for step in steps])
         p = Scaled.of(logits, first._law.law.sampling)
-        choice = sample(p, keys(seeds, positions, Purpose.EXPERT)).unsqueeze(-1)
+        key = keys(seeds, positions, Purpose.EXPERT).to(logits.device)
+        choice = sample(p, key).unsqueeze(-1)
         if not first._log_probs:
             return choice.double()
         return torch.cat([choice.double(), p.at(choice).log()], -1)  # ids are exact in float64

@@ -96,7 +96,7 @@ class VerifyStep(Step):
             logits,
             joined([to_drafts(step._request.block, law.crossing, device) for step in steps]),
             torch.cat([step._law.seeds for step in steps]),
-            torch.tensor([step._base for step in steps], device=device),
+            torch.tensor([step._base for step in steps]),
             bonus=first._bonus,
             log_probs=first._log_probs,
         )

@@ -4,7 +4,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 
 from cascade.v1 import law_pb2 as pb
-from torch import Tensor, device
+from torch import Tensor
 
 from services.rules.distribution import Sampling
 from services.rules.law import Crossing, Form, Law
@@ -26,7 +26,7 @@ class SessionLaw:
     verifies_blocks: bool
     """Whether the expert is sent blocks.  In the sequence cascade only where that is exact."""
     seeds: Tensor
-    """int64 [1]."""
+    """int64 [1], on the host."""
 
     @property
     def kind(self) -> Hashable:
@@ -34,7 +34,7 @@ class SessionLaw:
         return self.law, self.sends, self.stops_at_deferral
 
     @classmethod
-    def from_proto(cls, law: pb.Law, where: device) -> "SessionLaw":
+    def from_proto(cls, law: pb.Law) -> "SessionLaw":
         """Checks and translates.
 
         Raises:
@@ -61,5 +61,5 @@ class SessionLaw:
             sends=sends,
             stops_at_deferral=token_cascade,
             verifies_blocks=blocks or greedy_sequence,
-            seeds=seeds_tensor([law.seed], where),
+            seeds=seeds_tensor([law.seed]),
         )

@@ -78,7 +78,7 @@ class SessionServicer(ABC, Generic[Request, Response]):
         if opening is None:
             raise InvalidField(("step", "the first message must be open"))
         model = self._pod.engine.model
-        law = SessionLaw.from_proto(opening.law, model.device)
+        law = SessionLaw.from_proto(opening.law)
         ends = list(opening.end_token_ids)
         check_tokens("open.end_token_ids", ends, model.facts.vocabulary_size)
         opened = Opened(model.facts, law, frozenset(ends), opening.log_probs)

@@ -61,14 +61,19 @@ def verify(
         logits: the expert's, floating [S, n + 1, V] with ``bonus``, else [S, n, V]; row j is the
             distribution of the block's token j.
         drafts: the blocks, n at least 1.
-        seeds: int64 [S].
-        positions: int64 [S], index of the block's first token in prompt and answer.
+        seeds: int64 [S], on the host.
+        positions: int64 [S], on the host; index of the block's first token in prompt and answer.
         bonus: whether a token follows a block that was accepted whole; only where the law allows.
         log_probs: whether to report log-probabilities.
     """
     x = drafts.ids
     n = x.shape[1]
-    here = positions.unsqueeze(1) + torch.arange(logits.shape[1], device=x.device)
+    here = positions.unsqueeze(1) + torch.arange(logits.shape[1])
+
+    def key(purpose: Purpose) -> Tensor:
+        """At the drafted positions, on the host: int64 [S, n]."""
+        return keys(seeds.unsqueeze(1), here[:, :n], purpose)
+
     rows = Scaled.of(logits, law.sampling)
     p = rows[:, :n]
     at = evaluate(law, logits[:, :n], p, drafts)
@@ -76,9 +81,9 @@ def verify(
     # The expert's own tokens, where they take no noise or the drafter's.
     own: Tensor | None = None
     if rows.greedy or law.coupled:
-        own = sample(rows, keys(seeds.unsqueeze(1), here, Purpose.EXPERT))
+        own = sample(rows, keys(seeds.unsqueeze(1), here, Purpose.EXPERT).to(x.device))
     if law.form is Form.RESIDUAL and not law.coupled:
-        coin = uniform(keys(seeds.unsqueeze(1), here[:, :n], Purpose.ACCEPT))
+        coin = uniform(key(Purpose.ACCEPT)).to(x.device)
         threshold = coin * at.of_x(at.q)
         accept = threshold < at.of_x(at.target.at)
         trusted = accept & (threshold >= at.of_x(at.p))
@@ -97,11 +102,11 @@ def verify(
     if own is not None:
         replacement = own[row]
     elif law.form is Form.GATE:
-        replacement = sample(p[row], keys(seeds[who], here[row], Purpose.EXPERT))
+        replacement = sample(p[row], key(Purpose.EXPERT).to(x.device)[row])
     else:
         pi = Target(at.target.at[row], at.target.rest[row])
         weights = log_residual(pi, at.ids[row], at.q[row], p[row])
-        replacement = gumbel_max(weights, keys(seeds[who], here[row], Purpose.RESAMPLE))
+        replacement = gumbel_max(weights, key(Purpose.RESAMPLE).to(x.device)[row])
     after = own[:, n] if bonus and own is not None else torch.full_like(accepted, -1)
     token = torch.where(accepted == n, after, after.scatter(0, who, replacement))
     distance = (at.target.at - at.p).clamp(min=0).sum(-1)

@@ -24,7 +24,7 @@ def alternatives(
         law: that the answer follows.
         logits: the drafter's, floating [S, V].
         drafted: the drafted tokens, and ``q``.
-        seeds, positions: int64 [S].
+        seeds, positions: int64 [S], on the host.
         count: how many.
 
     Returns:
@@ -34,9 +34,10 @@ def alternatives(
         scores, ids = logits.topk(min(count + 1, logits.shape[-1]))
     else:
         own = law.coupled or law.form is Form.GATE
-        noise = keys(seeds, positions, Purpose.EXPERT if own else Purpose.RESAMPLE)
+        key = keys(seeds, positions, Purpose.EXPERT if own else Purpose.RESAMPLE)
         ids = drafted.candidates.ids
-        scores = drafted.candidates.probabilities().log() + gumbel_at(noise, ids)
+        noise = gumbel_at(key.to(ids.device), ids)
+        scores = drafted.candidates.probabilities().log() + noise
     scores = torch.where(ids == drafted.ids.unsqueeze(-1), -torch.inf, scores)
     best = scores.topk(min(count, scores.shape[-1]))
     found = torch.where(best.values > -torch.inf, ids.gather(-1, best.indices), -1)

@@ -7,9 +7,15 @@ the same request gives the same noise whatever the batch, the block boundaries o
 
 import functools
 from enum import IntEnum
+from typing import TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+Bits = TypeVar("Bits", Tensor, NDArray[np.int64])
+"""64 bits each, as int64: their arithmetic wraps around."""
 
 
 class Purpose(IntEnum):
@@ -35,42 +41,46 @@ _MIX_1 = _signed(0xBF58476D1CE4E5B9)
 _MIX_2 = _signed(0x94D049BB133111EB)
 
 
-def _shift_right(x: Tensor, bits: int, out: Tensor | None = None) -> Tensor:
-    """Logical shift: torch's own keeps the sign."""
-    return torch.bitwise_right_shift(x, bits, out=out).bitwise_and_((1 << (64 - bits)) - 1)
+def _shift_right(x: Bits, bits: int) -> Bits:
+    """Logical shift, of the bits as they are unsigned: int64's own keeps the sign."""
+    shifted = x >> bits
+    shifted &= (1 << (64 - bits)) - 1
+    return shifted
 
 
-def _mix_(x: Tensor) -> Tensor:
-    """SplitMix64's finaliser, a bijection of int64 (arithmetic wraps around).  In place.
-
-    On rows of a whole vocabulary fresh memory for each operation would cost more than the
-    arithmetic.
-    """
-    scratch = torch.empty_like(x)
-    x.bitwise_xor_(_shift_right(x, 30, scratch)).mul_(_MIX_1)
-    x.bitwise_xor_(_shift_right(x, 27, scratch)).mul_(_MIX_2)
-    return x.bitwise_xor_(_shift_right(x, 31, scratch))
+def _mix_(x: Bits) -> Bits:
+    """SplitMix64's finaliser, a bijection of 64 bits.  In place."""
+    x ^= _shift_right(x, 30)
+    x *= _MIX_1
+    x ^= _shift_right(x, 27)
+    x *= _MIX_2
+    x ^= _shift_right(x, 31)
+    return x
 
 
-def seeds_tensor(seeds: list[int], device: torch.device | None = None) -> Tensor:
-    """Unsigned 64-bit seeds as int64 [S]."""
-    return torch.tensor([_signed(seed) for seed in seeds], dtype=torch.int64, device=device)
+def seeds_tensor(seeds: list[int]) -> Tensor:
+    """Unsigned 64-bit seeds as int64 [S], on the host."""
+    return torch.tensor([_signed(seed) for seed in seeds], dtype=torch.int64)
 
 
 def keys(seeds: Tensor, positions: Tensor, purpose: Purpose) -> Tensor:
     """Keys of the noise.
 
+    They are made on the host, and by numpy: of a handful of numbers thirty operations of torch's
+    cost more than a block's whole decision otherwise does, on a device as on the CPU.
+
     Args:
-        seeds: int64, any shape.
-        positions: int64, broadcastable with ``seeds``; index of the token in prompt and answer.
+        seeds: int64, any shape, on the host.
+        positions: int64, broadcastable with ``seeds``, on the host; index of the token in prompt
+            and answer.
         purpose: what the noise is for.
 
     Returns:
-        int64 of the broadcast shape.
+        int64 of the broadcast shape, on the host.
     """
-    key = _mix_(seeds + _WEYL)
-    key = _mix_(key + (positions + 1) * _WEYL)
-    return _mix_(key + _signed(int(purpose) * 0x9E3779B97F4A7C15 % 2**64))
+    key = _mix_(seeds.numpy() + _WEYL)
+    key = _mix_(key + (positions.numpy() + 1) * _WEYL)
+    return torch.from_numpy(_mix_(key + _signed(int(purpose) * 0x9E3779B97F4A7C15 % 2**64)))
 
 
 def _unit(bits: Tensor) -> Tensor:
@@ -80,8 +90,8 @@ def _unit(bits: Tensor) -> Tensor:
 
 
 def uniform(key: Tensor) -> Tensor:
-    """One number in (0, 1) for each key: float64 of the keys' shape."""
-    return _unit(_mix_(key + _WEYL))
+    """One number in (0, 1) for each key: float64 of the keys' shape, on the host as they are."""
+    return _unit(torch.from_numpy(_mix_(key.numpy() + _WEYL)))
 
 
 @functools.lru_cache(maxsize=8)

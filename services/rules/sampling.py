@@ -52,12 +52,13 @@ def sample_expert(logits: Tensor, sampling: Sampling, seeds: Tensor, positions: 
     Args:
         logits: floating [S, V].
         sampling: temperature, top-k and top-p.
-        seeds, positions: int64 [S].
+        seeds, positions: int64 [S], on the host.
 
     Returns:
         int64 [S].
     """
-    return sample(Scaled.of(logits, sampling), keys(seeds, positions, Purpose.EXPERT))
+    key = keys(seeds, positions, Purpose.EXPERT).to(logits.device)
+    return sample(Scaled.of(logits, sampling), key)
 
 
 @dataclass(frozen=True)
@@ -84,13 +85,13 @@ def sample_draft(
         logits: floating [S, V].
         sampling: temperature, top-k and top-p.
         k: K, the most candidates.
-        seeds, positions: int64 [S].
+        seeds, positions: int64 [S], on the host.
         purpose: of the noise; EXPERT where it is coupled.
 
     Returns:
         The tokens and the distribution that they were sampled from.
     """
     q = candidates(logits, sampling, k)
-    noise = gumbel_at(keys(seeds, positions, purpose), q.ids)
+    noise = gumbel_at(keys(seeds, positions, purpose).to(logits.device), q.ids)
     choice = (q.probabilities().log() + noise).argmax(-1, keepdim=True)
     return Drafted(q.ids.gather(-1, choice).squeeze(-1), q)

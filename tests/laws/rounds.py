@@ -118,7 +118,7 @@ class Pair:
 
     def __init__(self, drafter: RandomFunction, expert: RandomFunction, law: law_pb2.Law) -> None:
         self._drafter, self._expert = FunctionModel(drafter), FunctionModel(expert)
-        self._law = SessionLaw.from_proto(law, self._drafter.device)
+        self._law = SessionLaw.from_proto(law)
         self._mode = law.mode
         self._ends = frozenset({END})
         self._at_drafter, self._at_expert = Session(self._drafter), Session(self._expert)

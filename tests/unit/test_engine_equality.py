@@ -49,7 +49,7 @@ Forks = list[drafter_pb2.Fork]
 def a_law(mode: law_pb2.Mode.ValueType) -> SessionLaw:
     """Greedy."""
     law = laws.with_defaults(law_pb2.Law(mode=mode, top_p=1, candidates=8), alpha_given=False)
-    return SessionLaw.from_proto(law, torch.device("cpu"))
+    return SessionLaw.from_proto(law)
 
 
 EXPERT, SPECULATIVE = a_law(law_pb2.MODE_EXPERT), a_law(law_pb2.MODE_SPECULATIVE)

@@ -51,7 +51,7 @@ def law(request: pytest.FixtureRequest) -> SessionLaw:
     law = law_pb2.Law(
         mode=law_pb2.MODE_SPECULATIVE, top_p=1, candidates=16, temperature=request.param, seed=5
     )
-    return SessionLaw.from_proto(laws.with_defaults(law, alpha_given=False), torch.device("cpu"))
+    return SessionLaw.from_proto(laws.with_defaults(law, alpha_given=False))
 
 
 class Drafting:

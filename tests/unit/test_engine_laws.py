@@ -96,7 +96,7 @@ def decode(engine: Engine, mix: list[Asked]) -> list[list[tuple[int, float]]]:
         step = GatedStep(
             request,
             engine.model.facts,
-            SessionLaw.from_proto(laws.with_defaults(law, alpha_given=False), torch.device("cpu")),
+            SessionLaw.from_proto(laws.with_defaults(law, alpha_given=False)),
             frozenset(),
             emitted.put,
             log_probs=asked.log_probs,
