@@ -15,7 +15,10 @@ from rich.progress import (
 
 
 class Bar:
-    """The bar of one run.  Drawn when told something, and never from a thread of its own."""
+    """The bar of one run.  Drawn when told something, and never from a thread of its own.
+
+    Where no terminal shows it, a line for each step.
+    """
 
     def __init__(self, progress: Progress, total: int) -> None:
         self._progress = progress
@@ -30,6 +33,11 @@ class Bar:
         """One more is done."""
         self._progress.advance(self._task)
         self._progress.refresh()
+        if not self._progress.console.is_terminal:
+            task = self._progress.tasks[self._task]
+            done, took = f"{task.completed:.0f} of {task.total:.0f}", f"{task.elapsed or 0:.0f} s"
+            line = f"{done}, {took}: {task.description}"
+            self._progress.console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
 @contextmanager

@@ -10,9 +10,9 @@ from torch import Tensor
 from bench.acceptance.cases import Case
 from bench.acceptance.drafting import Block
 from bench.acceptance.verifying import Expert
-from services.expert.block import to_drafts
+from services.expert.block import CheckedBlock, to_drafts
 from services.rules.acceptance import verify
-from services.rules.drafts import Drafts, joined
+from services.rules.drafts import Drafts
 from services.rules.law import Law
 
 
@@ -63,13 +63,14 @@ def make_batch(expert: Expert, case: Case, blocks: Sequence[Block], sessions: in
     logits = [expert.logits(case, i, block) for i, block in enumerate(blocks)]
     laws = [expert.law(case, i) for i in range(len(blocks))]
     law, device = laws[0].law, expert.model.device
-    drafts = [to_drafts(block, laws[0].law.crossing, device) for block in blocks]
+    size = expert.model.facts.vocabulary_size
+    read = [CheckedBlock.read(block, law, size) for block, law in zip(blocks, laws, strict=True)]
     turns = [i % len(blocks) for i in range(sessions)]
     return Batch(
         law=law,
         logits=torch.stack([logits[i] for i in turns]),
-        drafts=joined([drafts[i] for i in turns]),
-        each=[drafts[i] for i in turns],
+        drafts=to_drafts([read[i] for i in turns], device),
+        each=[to_drafts([read[i]], device) for i in turns],
         seeds=torch.cat([laws[i].seeds for i in turns]),
-        positions=torch.tensor([expert.lengths[i] for i in turns], device=device),
+        positions=torch.tensor([expert.lengths[i] for i in turns]),
     )

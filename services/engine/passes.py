@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 
 import structlog
 import torch
@@ -142,9 +141,11 @@ def _take(decided: Sequence[tuple[Piece, Tensor]]) -> None:
     if not decided:
         return
     values = [value.double() for _, value in decided]
-    host = iter(torch.cat(values).tolist())  # the pass's only wait for the device
+    host: list[float] = torch.cat(values).tolist()  # the pass's only wait for the device
+    end = 0
     for (piece, _), value in zip(decided, values, strict=True):
-        queued, mine = piece.queued, list(islice(host, len(value)))
+        queued, start = piece.queued, end
+        end += len(value)
         queued.finish_feed()
         with costs_only(queued):
-            queued.over = queued.step.take(piece.session, mine)
+            queued.over = queued.step.take(piece.session, host[start:end])

@@ -13,12 +13,11 @@ from services.engine.session import Session
 from services.engine.step import Feed, Step
 from services.errors import CascadeError, InvalidField
 from services.expert.base import rebase_or_stale
-from services.expert.block import check_block, to_drafts
+from services.expert.block import CheckedBlock, to_drafts
 from services.pod.law import SessionLaw
 from services.pod.stream import check_length, check_tokens
 from services.pod.timing import to_proto
 from services.rules.acceptance import verify
-from services.rules.drafts import joined
 
 _MODELS = ("drafter", "expert", "target")
 
@@ -45,9 +44,9 @@ class VerifyStep(Step):
         check_tokens("append", list(request.append), facts.vocabulary_size)
         if not law.verifies_blocks:
             raise InvalidField(("verify", "the session's mode has no blocks to verify"))
-        check_block(request.block, law, facts.vocabulary_size)
+        self._drafted = CheckedBlock.read(request.block, law, facts.vocabulary_size)
         self._request = request
-        self._block = [token.id for token in request.block]
+        self._block: list[int] = self._drafted.ids.tolist()
         self._base = request.position + len(request.append)
         self._context_length = facts.context_length
         self._law = law
@@ -89,12 +88,12 @@ class VerifyStep(Step):
     @classmethod
     def decide(cls, steps: Sequence[Self], logits: Tensor) -> Tensor:
         """Accepts or rejects."""
-        first, device = steps[0], logits.device
+        first = steps[0]
         law = first._law.law
         verdicts = verify(
             law,
             logits,
-            joined([to_drafts(step._request.block, law.crossing, device) for step in steps]),
+            to_drafts([step._drafted for step in steps], logits.device),
             torch.cat([step._law.seeds for step in steps]),
             torch.tensor([step._base for step in steps]),
             bonus=first._bonus,

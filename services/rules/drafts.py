@@ -1,9 +1,7 @@
 """Drafted blocks as the expert has them: the tokens, and what crossed of ``q``."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from services.rules.distribution import Candidates
@@ -44,35 +42,3 @@ class Drafts:
             law.sampling.temperature,
             None if known is None else known.double().unsqueeze(-1),
         )
-
-
-def joined(drafts: Sequence[Drafts]) -> Drafts:
-    """Drafts of several sessions as one; a shorter list repeats its first id, without mass."""
-
-    def cat(parts: Sequence[Tensor | None]) -> Tensor | None:
-        there = [part for part in parts if part is not None]
-        return torch.cat(there) if there else None
-
-    ids = cat([d.ids for d in drafts])
-    assert ids is not None, "every drafted token has an id"
-    return Drafts(
-        ids=ids,
-        candidates=_joined_candidates([d.candidates for d in drafts if d.candidates is not None]),
-        top_log_prob=cat([d.top_log_prob for d in drafts]),
-        log_prob=cat([d.log_prob for d in drafts]),
-        defer=cat([d.defer for d in drafts]),
-    )
-
-
-def _joined_candidates(parts: Sequence[Candidates]) -> Candidates | None:
-    if not parts:
-        return None
-    width = max(part.ids.shape[-1] for part in parts)
-    ids, drops = [], []
-    for part in parts:
-        missing = width - part.ids.shape[-1]
-        first = part.ids[..., :1]
-        none = torch.full_like(first, -1)
-        ids.append(torch.cat([part.ids, *[first] * missing], -1))
-        drops.append(torch.cat([part.drops, *[none] * missing], -1))
-    return Candidates(torch.cat(ids), torch.cat(drops))

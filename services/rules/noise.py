@@ -117,15 +117,16 @@ def gumbel(key: Tensor, size: int) -> Tensor:
     return exponential(key, size).log_().neg_()
 
 
-def gumbel_at(key: Tensor, ids: Tensor) -> Tensor:
+def gumbel_at(key: Tensor, ids: Tensor, size: int) -> Tensor:
     """The same noise as ``gumbel``, for chosen tokens only.
 
     Args:
         key: int64 [...].
         ids: int64 [..., K].
+        size: V.
 
     Returns:
         float64 [..., K].
     """
-    counters = key.unsqueeze(-1) + _mix_((ids + 1) * _WEYL)
+    counters = key.unsqueeze(-1) + _vocabulary(size, key.device)[ids]
     return _unit(_mix_(counters)).log_().neg_().log_().neg_()

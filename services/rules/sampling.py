@@ -43,7 +43,7 @@ def sample(p: Scaled, key: Tensor) -> Tensor:
         return p.favourite
     if p.ids is None:
         return gumbel_max(p.logits, key)
-    return p.token(gumbel_at(key, p.ids).add_(p.logits).argmax(-1))
+    return p.token(gumbel_at(key, p.ids, p.size).add_(p.logits).argmax(-1))
 
 
 def sample_expert(logits: Tensor, sampling: Sampling, seeds: Tensor, positions: Tensor) -> Tensor:
@@ -92,6 +92,7 @@ def sample_draft(
         The tokens and the distribution that they were sampled from.
     """
     q = candidates(logits, sampling, k)
-    noise = gumbel_at(keys(seeds, positions, purpose).to(logits.device), q.ids)
+    key = keys(seeds, positions, purpose).to(logits.device)
+    noise = gumbel_at(key, q.ids, logits.shape[-1])
     choice = (q.probabilities().log() + noise).argmax(-1, keepdim=True)
     return Drafted(q.ids.gather(-1, choice).squeeze(-1), q)

@@ -49,7 +49,9 @@ def test_uniform_equals_the_oracle(seed: int, position: int, purpose: Purpose) -
 def test_gumbel_equals_the_oracle(
     seed: int, position: int, purpose: Purpose, ids: list[int]
 ) -> None:
-    values = services_noise.gumbel_at(key(seed, position, purpose), torch.tensor([ids]))[0]
+    values = services_noise.gumbel_at(
+        key(seed, position, purpose), torch.tensor([ids]), max(ids) + 1
+    )[0]
     # The counters are equal bit for bit; two libraries' logarithms may differ in the last one.
     expected = [noise.gumbel(seed, position, purpose, token) for token in ids]
     assert values.tolist() == pytest.approx(expected, rel=1e-14, abs=1e-15)
@@ -61,7 +63,9 @@ def test_the_whole_vocabularys_gumbel_is_that_of_chosen_tokens(
 ) -> None:
     here = key(seed, position, purpose)
     everywhere = services_noise.gumbel(here, size)
-    assert torch.equal(everywhere, services_noise.gumbel_at(here, torch.arange(size).unsqueeze(0)))
+    assert torch.equal(
+        everywhere, services_noise.gumbel_at(here, torch.arange(size).unsqueeze(0), size)
+    )
 
 
 def test_known_vector() -> None:

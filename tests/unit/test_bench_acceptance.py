@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import torch
 from cascade.v1 import law_pb2
 
 from bench.acceptance import drafting
@@ -21,8 +20,6 @@ from bench.progress import Bar, progress_bar
 from bench.prompts import Prompt
 from services.engine.model import load
 from services.rules.acceptance import Verdicts, verify
-from services.rules.distribution import Candidates
-from services.rules.drafts import Drafts, joined
 from services.serving import law as laws
 from tests.services import TINY
 from tests.unit.test_bench_report import MACHINE, row
@@ -135,20 +132,6 @@ def test_operations_are_shown_longest_first() -> None:
     text = shown(RESIDUAL, [Operation("aten::topk", 2.0, 1.0), Operation("aten::exp", 1.0, 3.0)])
     assert text.startswith(f"## {RESIDUAL.name}: 3.00 ms")
     assert row(text, "aten::topk") == ["2.000", "1.0"]
-
-
-def test_joined_drafts_are_padded_without_mass() -> None:
-    one = Drafts(torch.tensor([[7]]), Candidates(torch.tensor([[[7]]]), torch.tensor([[[0]]])))
-    two = Drafts(
-        torch.tensor([[3]]), Candidates(torch.tensor([[[9, 3]]]), torch.tensor([[[0, 512]]]))
-    )
-    both = joined([one, two])
-    assert both.ids.tolist() == [[7], [3]]
-    assert both.candidates is not None
-    assert both.candidates.ids.tolist() == [[[7, 7]], [[9, 3]]]
-    assert both.candidates.drops.tolist() == [[[0, -1]], [[0, 512]]]
-    assert both.candidates.probabilities()[0].tolist() == [[1.0, 0.0]]
-    assert (both.top_log_prob, both.log_prob, both.defer) == (None, None, None)
 
 
 def test_contexts_end_in_an_answer(drafted: Drafted) -> None:
