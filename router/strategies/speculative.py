@@ -72,8 +72,11 @@ async def speculate(task: Task) -> AsyncIterator[Emitted]:
             if rounds.may_go_alone:
                 async for emitted in rounds.decode_alone():
                     yield emitted
-            elif emitted := await rounds.advance():
-                yield emitted
+            else:
+                await rounds.draft()
+                if emitted := await rounds.advance():
+                    await rounds.draft()  # first: it need not wait until the client has these
+                    yield emitted
     finally:
         rounds.leave()
 
@@ -164,7 +167,6 @@ class _Rounds:
 
     async def advance(self) -> Emitted:
         """Waits for one of the two, and does what follows; what was decided, if anything."""
-        await self.draft()
         piece, verdict = await self._next()
         emitted: Emitted = []
         if verdict is not None:

@@ -75,16 +75,16 @@ def choose(turn: Sequence[Waiting], sessions: Iterable[Session], chunk: int) -> 
             count = min(count, chunk)
         if not count:
             continue
-        younger = [
-            other for other in turn if other[0].number > session.number and other[0] not in taking
-        ]
         if session.parent is not None:
             if len(feed.tokens) > SHORT or not session.slot.reserve(count):
                 queued.over = True
                 queued.step.give_up()
                 continue
-        elif not _reserve(session, count, idle, sorted(younger, key=_age)):
-            continue
+        elif not session.slot.reserve(count):
+            younger = [one for one in turn if one[0].number > session.number]
+            waiting = [one for one in younger if one[0] not in taking]
+            if not _make_room(session, count, idle, sorted(waiting, key=_age)):
+                continue
         if len(feed.tokens) > SHORT:
             chunk -= count
         rows = max(0, count - (len(feed.tokens) - feed.rows))
@@ -112,8 +112,8 @@ def left(session: Session, queued: Queued) -> Feed:
     return queued.feed
 
 
-def _reserve(session: Session, count: int, idle: list[Session], younger: list[Waiting]) -> bool:
-    """Makes room for ``count`` tokens of a session, while others can give way."""
+def _make_room(session: Session, count: int, idle: list[Session], younger: list[Waiting]) -> bool:
+    """Lets others give way until there is room for ``count`` tokens of a session."""
     while not session.slot.reserve(count):
         if idle:
             victim = idle.pop(0)
