@@ -26,7 +26,7 @@ from tests.services import Services
 PROMPT = list(b"Return a name.")
 TEMPERATURE, K = 1.0, 64
 AT_ONCE = 32
-REQUESTS_IN_SUITE = 4_000
+REQUESTS_IN_SUITE = 3_000
 REQUESTS = 20_000
 CASCADE = law_pb2.MODE_SPECULATIVE_CASCADE
 IN_SUITE = [
