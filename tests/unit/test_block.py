@@ -18,19 +18,15 @@ LOSSLESS = law_pb2.Law(mode=law_pb2.MODE_SPECULATIVE, temperature=1)
 OPT = law_pb2.Law(
     mode=law_pb2.MODE_SPECULATIVE_CASCADE, rule=law_pb2.RULE_OPT, alpha=0.3, temperature=1
 )
-CHOW = law_pb2.Law(
-    mode=law_pb2.MODE_SPECULATIVE_CASCADE,
-    rule=law_pb2.RULE_CHOW,
-    alpha=0.3,
-    temperature=1,
-    form=law_pb2.FORM_GATE,
-)
-GATED_V1 = law_pb2.Law(
-    mode=law_pb2.MODE_SPECULATIVE_CASCADE,
-    rule=law_pb2.RULE_TOKEN_V1,
-    alpha=0.3,
-    temperature=1,
-    form=law_pb2.FORM_GATE,
+CHOW, GATED_V1 = (
+    law_pb2.Law(
+        mode=law_pb2.MODE_SPECULATIVE_CASCADE,
+        rule=rule,
+        alpha=0.3,
+        temperature=1,
+        form=law_pb2.FORM_GATE,
+    )
+    for rule in (law_pb2.RULE_CHOW, law_pb2.RULE_TOKEN_V1)
 )
 
 
