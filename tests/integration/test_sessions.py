@@ -173,18 +173,20 @@ async def test_a_deadline_ends_a_wait_for_a_slot(tmp_path: Path) -> None:
 
 
 async def test_health_and_reflection(tiny_services: Services) -> None:
-    """On every server.  (The stubs' types know only synchronous channels.)"""
+    """On every server."""
+    health_stubs: Any = health_pb2_grpc  # the stubs' types know only synchronous channels
+    reflection_stubs: Any = reflection_pb2_grpc
     for process, service in (
         (tiny_services.router, "cascade.v1.RouterService"),
         (tiny_services.drafter, "cascade.v1.DrafterService"),
         (tiny_services.expert, "cascade.v1.ExpertService"),
     ):
         async with open_channel(process.address) as channel:
-            check: Any = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined]  # untyped
+            check = health_stubs.HealthStub(channel).Check
             for name in ("", service):
                 response = await check(health_pb2.HealthCheckRequest(service=name))
                 assert response.status == health_pb2.HealthCheckResponse.SERVING
-            stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)  # type: ignore[arg-type]  # untyped
+            stub = reflection_stubs.ServerReflectionStub(channel)
             call = stub.ServerReflectionInfo(
                 iter([reflection_pb2.ServerReflectionRequest(list_services="")])
             )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -98,8 +99,8 @@ def test_draws_see_a_bonus_from_p() -> None:
 
 
 def test_draws_see_verification_with_another_q(monkeypatch: pytest.MonkeyPatch) -> None:
-    def mistaken(logits: Tensor, sampling: Sampling, *rest: object) -> Drafted:
-        drafted = sample_draft(logits, sampling, *rest)  # type: ignore[arg-type]  # passed on
+    def mistaken(logits: Tensor, sampling: Sampling, *rest: Any) -> Drafted:
+        drafted = sample_draft(logits, sampling, *rest)
         return Drafted(drafted.ids, candidates(logits, sampling, V))
 
     monkeypatch.setattr(draws, "sample_draft", mistaken)
@@ -177,8 +178,8 @@ def test_inverse_transform_alone_is_no_mistake(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_draws_see_candidates_in_another_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    def mistaken(logits: Tensor, sampling: Sampling, *rest: object) -> Drafted:
-        drafted = sample_draft(logits, sampling, *rest)  # type: ignore[arg-type]  # passed on
+    def mistaken(logits: Tensor, sampling: Sampling, *rest: Any) -> Drafted:
+        drafted = sample_draft(logits, sampling, *rest)
         q = drafted.candidates
         return Drafted(drafted.ids, Candidates(q.ids.roll(1, -1), q.drops))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,7 +30,7 @@ def test_the_marker_is_the_one_of_the_format() -> None:
 
 
 def test_vocabulary_and_added_tokens_lose_the_padding() -> None:
-    tokenizer = {
+    tokenizer: dict[str, Any] = {
         "normalizer": None,
         "added_tokens": [{"id": 1, "content": "<e>"}, {"id": 2, "content": "[PAD2]"}],
         "model": {"type": "BPE", "vocab": {"a": 0, "<e>": 1, "[PAD2]": 2}, "merges": []},
@@ -38,4 +40,4 @@ def test_vocabulary_and_added_tokens_lose_the_padding() -> None:
         "added_tokens": [{"id": 1, "content": "<e>"}],
         "model": {"type": "BPE", "vocab": {"a": 0, "<e>": 1}, "merges": []},
     }
-    assert len(tokenizer["added_tokens"]) == 2  # type: ignore[arg-type]  # The literal is mixed.
+    assert len(tokenizer["added_tokens"]) == 2

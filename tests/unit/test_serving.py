@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from typing import Any
 
 import grpc
 import pytest
@@ -20,9 +21,9 @@ from services.serving.status import STATUS_CODES, from_rpc_error, rich_status
 from services.tokens import TokenSequence, extend_hash
 
 
-def law(**fields: object) -> pb.Law:
+def law(**fields: Any) -> pb.Law:
     return laws.with_defaults(
-        pb.Law(**({"candidates": 64, "top_p": 1.0} | fields)),  # type: ignore[arg-type]  # mixed
+        pb.Law(**({"candidates": 64, "top_p": 1.0} | fields)),
         alpha_given="alpha" in fields,
     )
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.pace import History
+from router.strategies.speculative import speculate
 from services.errors import EngineFailed
 from tests.unit.strategy_fakes import END, FakeDrafter, FakeExpert, run, task
 
@@ -165,6 +166,25 @@ async def test_without_a_bonus_one_token_more_is_drafted() -> None:
         )
         lengths[bonus] = drafter.asked[0][1]
     assert lengths[False] == lengths[True] + 1
+
+
+async def test_the_next_draft_begins_before_the_client_has_the_tokens() -> None:
+    drafter = FakeDrafter(RIGHT)
+    one = task(
+        law_pb2.MODE_SPECULATIVE,
+        drafter,
+        FakeExpert(RIGHT),
+        max_tokens=12,
+        block_length=4,
+        temperature=1.0,
+    )
+    rounds = 0
+    async for emitted in speculate(one):
+        assert emitted
+        rounds += 1
+        # The last round has none after it.
+        assert len(drafter.asked) == min(rounds + 1, 3)
+    assert rounds == 3
 
 
 async def test_a_forgetful_expert_gets_a_replay() -> None:
