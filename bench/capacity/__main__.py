@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from bench import options, results
-from bench.capacity.bare import Bare, bare
+from bench.bare import Bare, bare
 from bench.capacity.measure import Added, Load, added, load, sizes
 from bench.capacity.report import Run, to_json, to_markdown
 from bench.capacity.services import placed
@@ -49,7 +49,8 @@ def capacity(
             own_core = services.own_core
         for _ in range(repeats):
             bar.say(f"bare streams, {max(numbers)} sessions")
-            limits.append(bare(messages, max(numbers), seconds, sorted(os.sched_getaffinity(0))))
+            cores = sorted(os.sched_getaffinity(0))
+            limits.append(bare(messages, max(numbers), seconds, cores=cores))
             bar.advance()
     run = Run(watch.machine(), agreement, seconds, own_core, loads, alone, messages, limits)
     path = results.write(out, "capacity", to_markdown(run), to_json(run))

@@ -9,7 +9,7 @@ from statistics import median
 import grpc
 from cascade.v1 import law_pb2, router_pb2, router_pb2_grpc
 
-from bench.capacity.bare import Sizes
+from bench.bare import Sizes
 from bench.capacity.services import Placed
 from bench.errors import ServiceFailed
 from services.serving.options import CHANNEL_OPTIONS
@@ -91,12 +91,7 @@ async def sizes(services: Placed) -> Sizes:
     async with grpc.aio.insecure_channel(services.address, options=CHANNEL_OPTIONS) as channel:
         stub = router_pb2_grpc.RouterServiceStub(channel)
         _, stats = await _answer(stub, 0, _TOKENS)
-    return Sizes(
-        stats.drafter_bytes_up // stats.rounds,
-        stats.drafter_bytes_down // stats.rounds,
-        stats.expert_bytes_up // stats.rounds,
-        stats.expert_bytes_down // stats.rounds,
-    )
+    return Sizes.of_a_round(stats)
 
 
 @dataclass

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-from bench.capacity.bare import Bare, Sizes
+from bench.bare import Bare, Sizes
 from bench.capacity.measure import BLOCK_LENGTH, Added, Load
 from bench.machine import Machine
 from bench.markdown import Cell, bullets, document, table

@@ -9,7 +9,13 @@ import typer
 
 from bench import options, results
 from bench.machine import Watch
-from bench.network.measure import Measured, measure, measure_adaptive, measure_alone
+from bench.network.measure import (
+    Measured,
+    bare_trip_ms,
+    measure,
+    measure_adaptive,
+    measure_alone,
+)
 from bench.network.plot import save_plot
 from bench.network.predicted import Overlap, Point, Times
 from bench.network.report import Place, Run, to_json, to_markdown
@@ -21,6 +27,7 @@ ACCEPTANCES = (0.6, 0.75, 0.85, 0.95)
 ROUND_TRIPS_MS = (0.0, 1.0, 10.0, 40.0)
 BLOCK_LENGTHS = (1, 2, 3, 4, 6, 8, 12, 16)
 AHEADS = (0, 1)
+_BARE_S = 3.0
 ALTERNATIVES = (0, 1)
 
 
@@ -63,6 +70,7 @@ def run_network(
     trips = round_trip_ms or list(ROUND_TRIPS_MS)
     acceptances = acceptance or list(ACCEPTANCES)
     found: list[Measured] = []
+    bare_trips: dict[Place, float] = {}
     alone: dict[Place, float] = {}
     adaptive: dict[tuple[Place, Overlap], float] = {}
     overlaps = [
@@ -71,7 +79,7 @@ def run_network(
         for known in (alternatives or ALTERNATIVES)
         if k or not known
     ]
-    per_place = 1 + len(overlaps) * (1 + (1 + len(block_length or BLOCK_LENGTHS)) * repeats)
+    per_place = 2 + len(overlaps) * (1 + (1 + len(block_length or BLOCK_LENGTHS)) * repeats)
     with progress_bar(len(acceptances) * len(trips) * per_place) as bar:
         for a in acceptances:
             bar.say(f"acceptance {a:g}: starting the services")
@@ -84,11 +92,13 @@ def run_network(
                         for n in block_length or BLOCK_LENGTHS
                         for overlap in overlaps
                     ]
+                    bare_trip = bare_trips[trip, a] = bare_trip_ms(net, times, _BARE_S)
+                    bar.advance()
                     alone[trip, a] = measure_alone(net.router, max_tokens // 4, seed=1)
                     bar.advance()
                     for repeat in range(repeats):
                         for point in points:
-                            measure(net.router, times, point, max_tokens, seed=repeat)
+                            measure(net.router, times, point, max_tokens, repeat, bare_trip)
                             bar.advance()
                     found += points
                     for overlap in overlaps:
@@ -104,6 +114,7 @@ def run_network(
         foreseen=foreseen,
         tokens=max_tokens,
         repeats=repeats,
+        bare_trips=dict(sorted(bare_trips.items())),
         alone=dict(sorted(alone.items())),
         adaptive=adaptive,
         measured=sorted(found, key=lambda m: (m.point.round_trip_ms, m.point.acceptance)),

@@ -1,15 +1,20 @@
 """Measures one session at each point."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 
 import grpc
 from cascade.v1 import law_pb2, router_pb2, router_pb2_grpc
 
+from bench.bare import Sizes, bare
 from bench.errors import ServiceFailed
 from bench.network.predicted import Overlap, Point, Times, round_ms
+from bench.network.services import Network
 from services.serving.options import CHANNEL_OPTIONS
+
+_BARE_LENGTH = 4
+"""Tokens of the blocks that bare streams wait for."""
 
 
 @dataclass
@@ -21,6 +26,8 @@ class Measured:
     """Tokens a second, from the end of the first round to the end of the last."""
     predicted_per_s: list[float] = field(default_factory=list)
     """The same for the blocks as they were accepted: only times are predicted."""
+    predicted_over_bare_per_s: list[float] = field(default_factory=list)
+    """As predicted, with the round trip that bare streams take in place of the link's."""
     ready: list[float] = field(default_factory=list)
     """Share of the rounds after which the next block had been drafted."""
     foreseen: list[float] = field(default_factory=list)
@@ -36,9 +43,47 @@ class Measured:
         """Median of measured / predicted."""
         return median(a / b for a, b in zip(self.per_s, self.predicted_per_s, strict=True))
 
+    @property
+    def of_predicted_over_bare(self) -> float:
+        """Median of measured / predicted over bare streams."""
+        pairs = zip(self.per_s, self.predicted_over_bare_per_s, strict=True)
+        return median(a / b for a, b in pairs)
 
-def measure(address: str, times: Times, into: Measured, tokens: int, seed: int) -> None:
-    """One answer at a point."""
+
+def bare_trip_ms(net: Network, times: Times, seconds: float) -> float:
+    """The round trip of bare streams over the link, as a round of one session sees it.
+
+    Their peers take as long as the models do, and there is nothing else in a round: what is left of
+    it is two round trips, with what this machine takes for four messages and for waking up.
+    """
+    request = make_request(law_pb2.MODE_SPECULATIVE, 64, seed=0)
+    request.block_length, request.draft_ahead = _BARE_LENGTH, 0
+    request.allow_expert_alone = False
+    _, _, finished = answer(net.router, request)
+    passes_ms = times.draft_ms * _BARE_LENGTH, times.pass_ms
+    found = bare(
+        Sizes.of_a_round(finished.statistics),
+        sessions=1,
+        seconds=seconds,
+        passes_s=(passes_ms[0] / 1000, passes_ms[1] / 1000),
+        link=net.link,
+    )
+    return (1000 / found.rounds_per_s - sum(passes_ms)) / 2
+
+
+def measure(
+    address: str, times: Times, into: Measured, tokens: int, seed: int, bare_trip_ms: float
+) -> None:
+    """One answer at a point.
+
+    Args:
+        address: the router's.
+        times: of the steps.
+        into: the point, and where its figures go.
+        tokens: of the answer.
+        seed: of the answer.
+        bare_trip_ms: what the link's round trip takes bare streams.
+    """
     point = into.point
     request = make_request(law_pb2.MODE_SPECULATIVE, tokens, seed)
     request.block_length = point.block_length
@@ -52,7 +97,12 @@ def measure(address: str, times: Times, into: Measured, tokens: int, seed: int) 
     rounds = stats.rounds - 1
     emitted = finished.usage.completion_tokens - first[1]
     into.per_s.append(emitted / (last - first[0]))
-    into.predicted_per_s.append(1000 * emitted / (rounds * round_ms(times, point, ready)))
+    over_bare = replace(point, round_trip_ms=bare_trip_ms)
+    for at, predicted in (
+        (point, into.predicted_per_s),
+        (over_bare, into.predicted_over_bare_per_s),
+    ):
+        predicted.append(1000 * emitted / (rounds * round_ms(times, at, ready)))
     into.ready.append(ready)
     rejections = stats.tokens_by_origin["ORIGIN_RESAMPLED"]
     into.foreseen.append(stats.forks_used / rejections if rejections else 0.0)

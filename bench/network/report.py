@@ -10,6 +10,7 @@ from bench.markdown import Cell, bullets, document, table
 from bench.network.measure import Measured
 from bench.network.predicted import Overlap, Times, rate, round_ms
 
+WANTED_WITHIN = 0.07
 Place = tuple[float, float]
 """A round trip, ms, and an acceptance."""
 
@@ -24,6 +25,8 @@ class Run:
     """The chance that a rejected token is the drafter's next-best."""
     tokens: int
     repeats: int
+    bare_trips: Mapping[Place, float]
+    """The round trip of bare streams, ms."""
     alone: Mapping[Place, float]
     """Tokens a second of the expert alone."""
     adaptive: Mapping[tuple[Place, Overlap], float]
@@ -71,6 +74,10 @@ def to_markdown(run: Run, picture: str) -> str:
                 f"over {run.repeats}; tokens a second from the end of the first round to the last",
                 "Predicted: `bench/network/predicted.py`, for the blocks as they were accepted",
                 *_over(run.over_ms),
+                *_within(run.measured),
+                "*Over bare*: predicted with the round trip that bare streams take over the same "
+                "relays, with messages of the same sizes and peers that wait as long as the models "
+                f"and do nothing else: {_trips(run.bare_trips)}",
             ]
         ),
         f"![Tokens a second by acceptance, a panel for each round trip]({picture})",
@@ -94,10 +101,29 @@ def _over(over_ms: Sequence[float]) -> list[str]:
     ]
 
 
+def _within(measured: Sequence[Measured]) -> list[str]:
+    """How many points are as they should be."""
+    least = 1 - WANTED_WITHIN
+    predicted = sum(m.of_predicted >= least for m in measured)
+    over_bare = sum(m.of_predicted_over_bare >= least for m in measured)
+    return [
+        f"Of {len(measured)} points {predicted} come within {WANTED_WITHIN:.0%} of what is "
+        f"predicted, or do better; over bare streams {over_bare}"
+    ]
+
+
+def _trips(bare_trips: Mapping[Place, float]) -> str:
+    """Medians by the link's round trip."""
+    by_link: dict[float, list[float]] = {}
+    for (trip, _), found in bare_trips.items():
+        by_link.setdefault(trip, []).append(found)
+    return ", ".join(f"{median(found):.1f} ms for {trip:g}" for trip, found in by_link.items())
+
+
 def _best_table(run: Run) -> str:
     header = ["round trip, ms", "acceptance", "expert alone"]
     for overlap in run.overlaps:
-        header += [str(overlap), "block", "of predicted"]
+        header += [str(overlap), "block", "of predicted", "over bare"]
     header += [f"gain of {overlap}" for overlap in run.overlaps[1:]]
     rows: list[list[Cell]] = []
     for place, alone in run.alone.items():
@@ -105,6 +131,7 @@ def _best_table(run: Run) -> str:
         row: list[Cell] = [f"{place[0]:g}", f"{place[1]:g}", f"{alone:.1f}"]
         for m in best:
             row += [f"{m.rate:.1f}", m.point.block_length, f"{m.of_predicted:.2f}"]
+            row.append(f"{m.of_predicted_over_bare:.2f}")
         row += [f"{m.rate / best[0].rate:.2f}" for m in best[1:]]
         rows.append(row)
     return table(header, rows)
@@ -127,7 +154,7 @@ def _adaptive_table(run: Run) -> str:
 
 def _point_table(run: Run) -> str:
     header = ["round trip, ms", "acceptance", "block", "overlap", "tokens/s", "of predicted"]
-    header += ["expected", "next block ready", "rejections foreseen"]
+    header += ["over bare", "expected", "next block ready", "rejections foreseen"]
     rows: list[list[Cell]] = [
         [
             f"{m.point.round_trip_ms:g}",
@@ -136,6 +163,7 @@ def _point_table(run: Run) -> str:
             str(m.point.overlap),
             f"{m.rate:.1f}",
             f"{m.of_predicted:.3f}",
+            f"{m.of_predicted_over_bare:.3f}",
             f"{rate(run.times, m.point, run.foreseen):.1f}",
             f"{mean(m.ready):.2f}",
             f"{mean(m.foreseen):.2f}",
@@ -153,6 +181,10 @@ def to_json(run: Run) -> dict[str, Any]:
         "foreseen": run.foreseen,
         "tokens": run.tokens,
         "repeats": run.repeats,
+        "bare_trips": [
+            {"round_trip_ms": r, "acceptance": a, "bare_ms": found}
+            for (r, a), found in run.bare_trips.items()
+        ],
         "alone": [
             {"round_trip_ms": r, "acceptance": a, "per_s": per_s}
             for (r, a), per_s in run.alone.items()
@@ -166,6 +198,7 @@ def to_json(run: Run) -> dict[str, Any]:
                 **asdict(m.point),
                 "per_s": m.per_s,
                 "predicted_per_s": m.predicted_per_s,
+                "predicted_over_bare_per_s": m.predicted_over_bare_per_s,
                 "next_block_ready": m.ready,
                 "rejections_foreseen": m.foreseen,
             }

@@ -104,6 +104,11 @@ class Model:
         rows = sum(part.rows for part in parts)
         return logits[0, :rows, : self.facts.vocabulary_size].float()
 
+    def to_host(self, values: Tensor) -> list[float]:
+        """Waits until the device has worked them out: [N]."""
+        host: list[float] = values.tolist()
+        return host
+
     def packed(self, parts: Sequence[Part]) -> Packed:
         """The batch of a pass."""
         return pack(

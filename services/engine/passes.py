@@ -77,7 +77,7 @@ def run(model: Model, pieces: Sequence[Piece]) -> PassReport:
         groups[alike].append(piece)
     fed = list(_fed(model, list(groups.values())))
     there = time.perf_counter()
-    _take([pair for group, logits in fed for pair in _decided(group, logits)])
+    _take(model, [pair for group, logits in fed for pair in _decided(group, logits)])
     for piece in pieces:
         piece.session.slot.share()
         piece.queued.step.timing.stop()
@@ -136,12 +136,12 @@ def _decided(group: list[Piece], logits: Tensor) -> list[tuple[Piece, Tensor]]:
         return [pair for piece, rows in alone for pair in _decided([piece], rows)]
 
 
-def _take(decided: Sequence[tuple[Piece, Tensor]]) -> None:
+def _take(model: Model, decided: Sequence[tuple[Piece, Tensor]]) -> None:
     """Gives each step what was decided of it."""
     if not decided:
         return
     values = [value.double() for _, value in decided]
-    host: list[float] = torch.cat(values).tolist()  # the pass's only wait for the device
+    host = model.to_host(torch.cat(values))  # the pass's only wait for the device
     end = 0
     for (piece, _), value in zip(decided, values, strict=True):
         queued, start = piece.queued, end

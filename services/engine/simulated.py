@@ -5,6 +5,9 @@ token, which a hash of the position and of the last tokens chooses, so that the 
 drafter's with the probability ``agreement`` at each position, independently; at temperature 0 and
 above the same.  Where they differ, it is the drafter's second choice with the probability
 ``second``.
+
+Its passes take their time as a device's do: the worker queues a pass and what decides on its
+logits, and waits for both together.  So a step's time holds the decision, too.
 """
 
 import time
@@ -20,6 +23,7 @@ from torch import Tensor
 
 from services.engine.batch import Part
 from services.engine.cache import KeyValueCache
+from services.engine.deadline import sleep_until
 from services.engine.fingerprint import tokenizer_fingerprint
 from services.engine.model import Model, ModelFacts
 from services.engine.pages import PAGE
@@ -35,8 +39,6 @@ _FIRST, _SECOND, _OTHERS = 0.0, -20.0, -30.0
 """Logits."""
 _BUSY_S = 0.002
 """A pass that begins so soon after another was waiting for it: its time counts from there."""
-_SPIN_S = 0.0002
-"""Sleeping takes longer than it should by about so much."""
 
 
 class Simulation(BaseModel):
@@ -88,8 +90,13 @@ class SimulatedModel(Model):
             logits.scatter_(1, torch.tensor(words), torch.tensor([[_SECOND, _FIRST]] * len(words)))
         tokens = sum(len(part.tokens) for part in parts)
         self._free_at = began + self._simulation.pass_s(len(parts), tokens)
-        _sleep_until(self._free_at)
         return logits
+
+    def to_host(self, values: Tensor) -> list[float]:
+        """See Model: waits for the end of the last pass."""
+        host = super().to_host(values)
+        sleep_until(self._free_at)
+        return host
 
     def _words(self, seen: Sequence[int], length: int) -> tuple[int, int]:
         """Second and first choice after the first ``length`` tokens, which differ."""
@@ -110,14 +117,6 @@ class SimulatedModel(Model):
 def _unit(bits: int) -> float:
     """24 bits as a number from 0 to 1."""
     return (bits & 0xFFFFFF) / 0x1000000
-
-
-def _sleep_until(when: float) -> None:
-    """Waits, to a few microseconds."""
-    if (left := when - time.perf_counter()) > _SPIN_S:
-        time.sleep(left - _SPIN_S)
-    while time.perf_counter() < when:
-        pass
 
 
 def _facts(role: str) -> ModelFacts:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from bench.capacity.bare import bare
+from bench.bare import bare
 from bench.capacity.measure import added, load, sizes
 from bench.capacity.services import Placed, placed
 

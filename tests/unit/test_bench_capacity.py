@@ -1,6 +1,6 @@
 """The report of bench.capacity: medians, and what was wanted and not reached."""
 
-from bench.capacity.bare import Bare, Sizes
+from bench.bare import Bare, Sizes
 from bench.capacity.measure import Added, Load
 from bench.capacity.report import Run, findings, to_json, to_markdown
 from bench.machine import Watch

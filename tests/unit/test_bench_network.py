@@ -49,7 +49,14 @@ def test_what_the_issue_is_about_pays_as_predicted() -> None:
 def a_run() -> Run:
     place = (10.0, 0.85)
     measured = [
-        Measured(Point(0.85, 10.0, n, Overlap(ahead)), [rate_], [rate_ / 0.95], [0.5], [0.25])
+        Measured(
+            Point(0.85, 10.0, n, Overlap(ahead)),
+            per_s=[rate_],
+            predicted_per_s=[rate_ / (0.95 if ahead else 0.92)],
+            predicted_over_bare_per_s=[rate_ / 0.98],
+            ready=[0.5],
+            foreseen=[0.25],
+        )
         for n, ahead, rate_ in ((4, 0, 40.0), (8, 0, 50.0), (4, 1, 60.0), (8, 1, 55.0))
     ]
     return Run(
@@ -58,6 +65,7 @@ def a_run() -> Run:
         foreseen=0.6,
         tokens=100,
         repeats=1,
+        bare_trips={place: 11.4},
         alone={place: 33.0},
         adaptive={(place, Overlap()): 49.0, (place, Overlap(1)): 66.0},
         measured=measured,
@@ -66,11 +74,16 @@ def a_run() -> Run:
 
 def test_the_report_names_the_best_block_and_its_gain() -> None:
     text = to_markdown(a_run(), "network.png")
-    # (4 * 4 + 30 + 20) and (8 * 4 + 30 + 20) ms, at 0.95 of the speed.
-    assert "takes 3.9 ms more than predicted (3.5 to 4.3)" in text
+    # (4 * 4 + 30 + 20) and (8 * 4 + 30 + 20) ms, at 0.92 of the speed.
+    assert "takes 6.4 ms more than predicted (5.7 to 7.1)" in text
+    assert (
+        "Of 4 points 2 come within 7% of what is predicted, or do better; over bare streams 4"
+        in text
+    )
     best = row(text, "10")
-    assert best[:5] == ["0.85", "33.0", "50.0", "8", "0.95"]
-    assert best[5:] == ["60.0", "4", "0.95", "1.20"]
+    assert best[:6] == ["0.85", "33.0", "50.0", "8", "0.92", "0.98"]
+    assert best[6:] == ["60.0", "4", "0.95", "0.98", "1.20"]
+    assert "do nothing else: 11.4 ms for 10" in text
     assert row(text, "10", 1) == ["0.85", "49.0", "0.98", "1.48", "66.0", "1.10", "2.00"]
     assert to_json(a_run())["points"][0]["per_s"] == [40.0]
 

@@ -63,8 +63,22 @@ def test_passes_that_follow_each_other_keep_to_their_times() -> None:
     assert slot.reserve(100)
     start = time.perf_counter()
     for _ in range(20):
-        model.run([Part(slot, [1, 2], 1)])
+        model.to_host(model.run([Part(slot, [1, 2], 1)])[0])
     assert time.perf_counter() - start >= 20 * 0.005
+
+
+def test_what_decides_on_the_logits_is_within_the_time_of_the_pass() -> None:
+    model = SimulatedModel(Simulation(pass_ms=300), drafts=False)
+    slot = model.new_slot()
+    assert slot.reserve(1)
+    start = time.perf_counter()
+    logits = model.run([Part(slot, [1], 1)])
+    queued = time.perf_counter()
+    values = model.to_host(logits[0])
+    there = time.perf_counter()
+    assert values == logits[0].tolist()
+    assert there - start >= 0.3
+    assert queued - start < there - queued
 
 
 def test_an_engine_runs_it_as_any_other() -> None:

@@ -1,22 +1,29 @@
 """The limit: messages of the same sizes over bare streams, with nothing done about them.
 
-Two processes answer every message at once.  A third one asks the first, then the second, and so on,
-for many sessions at a time: what a router would do if it had nothing to decide and no client.
+Two processes answer every message, at once or after the time of a pass.  A third one asks the
+first, then the second, and so on, for one session or many at a time: what a router would do if it
+had nothing to decide and no client.
 """
 
 import asyncio
 import multiprocessing
 import os
+import queue
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
 import grpc
 import psutil
+from cascade.v1 import router_pb2
 
+from bench.relay import Link, Relay
+from services.engine.deadline import sleep_until
 from services.serving.options import CHANNEL_OPTIONS
 
 _PROCESSES = multiprocessing.get_context("spawn")
@@ -33,6 +40,16 @@ class Sizes:
     expert_up: int
     expert_down: int
 
+    @classmethod
+    def of_a_round(cls, stats: router_pb2.Statistics) -> "Sizes":
+        """Of an average round's, those that open the sessions included."""
+        return cls(
+            stats.drafter_bytes_up // stats.rounds,
+            stats.drafter_bytes_down // stats.rounds,
+            stats.expert_bytes_up // stats.rounds,
+            stats.expert_bytes_down // stats.rounds,
+        )
+
 
 @dataclass(frozen=True)
 class Bare:
@@ -44,23 +61,37 @@ class Bare:
     """Of the process that asks, a round."""
 
 
-def bare(sizes: Sizes, sessions: int, seconds: float, cores: Sequence[int]) -> Bare:
+def bare(
+    sizes: Sizes,
+    sessions: int,
+    seconds: float,
+    *,
+    cores: Sequence[int] = (),
+    passes_s: tuple[float, float] = (0.0, 0.0),
+    link: Link | None = None,
+) -> Bare:
     """Rounds of so many sessions, for so long.
 
     Args:
         sizes: of the messages.
         sessions: at a time.
         seconds: measured.
-        cores: of this machine; the first is for the process that asks, where there are others.
+        cores: the first is for the process that asks, where there are others; none: no process is
+            bound to any.
+        passes_s: what either peer takes to answer.
+        link: what lies between, if anything.
     """
-    own, others = ([cores[0]], cores[1:]) if len(cores) > 1 else (cores, cores)
+    own, others = (cores[:1], cores[1:]) if len(cores) > 1 else (cores, cores)
     with ExitStack() as stack:
         peers = [
-            stack.enter_context(_child(_serve, size, others))
-            for size in (sizes.drafter_down, sizes.expert_down)
+            stack.enter_context(_child(_serve, size, pass_s, others))
+            for size, pass_s in zip((sizes.drafter_down, sizes.expert_down), passes_s, strict=True)
         ]
-        ports = [int(peer.recv()) for peer in peers]
-        asking = stack.enter_context(_child(_ask, sizes, ports, sessions, seconds, own))
+        addresses = [f"127.0.0.1:{peer.recv()}" for peer in peers]
+        if link is not None:
+            relays = [stack.enter_context(Relay(address, link)) for address in addresses]
+            addresses = [relay.address for relay in relays]
+        asking = stack.enter_context(_child(_ask, sizes, addresses, sessions, seconds, own))
         rounds, wall_s, cpu_s = asking.recv()
     return Bare(sessions, rounds / wall_s, 1000 * cpu_s / rounds)
 
@@ -79,15 +110,19 @@ def _child(target: Any, *arguments: Any) -> Iterator[Connection]:
         process.join()
 
 
-def _serve(connection: Connection, size: int, cores: Sequence[int]) -> None:
+def _serve(connection: Connection, size: int, pass_s: float, cores: Sequence[int]) -> None:
     """A peer: it tells its port, and answers until it is killed."""
-    os.sched_setaffinity(0, cores)
-    asyncio.run(_answer(connection, bytes(size)))
+    _bind(cores)
+    asyncio.run(_answer(connection, bytes(size), pass_s))
 
 
-async def _answer(connection: Connection, answer: bytes) -> None:
+async def _answer(connection: Connection, answer: bytes, pass_s: float) -> None:
+    worker = _Worker(pass_s) if pass_s else None
+
     async def stream(requests: AsyncIterator[bytes], context: Any) -> None:
         while await context.read() is not grpc.aio.EOF:
+            if worker:
+                await worker.run()
             await context.write(answer)
 
     server = grpc.aio.server()
@@ -98,21 +133,48 @@ async def _answer(connection: Connection, answer: bytes) -> None:
     await server.wait_for_termination()
 
 
+class _Worker:
+    """A thread that waits, one pass after another, as an engine's does."""
+
+    def __init__(self, pass_s: float) -> None:
+        self._pass_s = pass_s
+        self._loop = asyncio.get_running_loop()
+        self._asked: queue.SimpleQueue[asyncio.Future[None]] = queue.SimpleQueue()
+        threading.Thread(target=self._work, daemon=True).start()
+
+    async def run(self) -> None:
+        """A pass."""
+        done: asyncio.Future[None] = self._loop.create_future()
+        self._asked.put(done)
+        await done
+
+    def _work(self) -> None:
+        while True:
+            done = self._asked.get()
+            sleep_until(time.perf_counter() + self._pass_s)
+            self._loop.call_soon_threadsafe(partial(done.set_result, None))
+
+
+def _bind(cores: Sequence[int]) -> None:
+    if cores:
+        os.sched_setaffinity(0, cores)
+
+
 def _ask(
     connection: Connection,
     sizes: Sizes,
-    ports: Sequence[int],
+    addresses: Sequence[str],
     sessions: int,
     seconds: float,
     cores: Sequence[int],
 ) -> None:
     """The process that asks: it tells rounds, seconds, and seconds of its CPU time."""
-    os.sched_setaffinity(0, cores)
-    connection.send(asyncio.run(_rounds(sizes, ports, sessions, seconds)))
+    _bind(cores)
+    connection.send(asyncio.run(_rounds(sizes, addresses, sessions, seconds)))
 
 
 async def _rounds(
-    sizes: Sizes, ports: Sequence[int], sessions: int, seconds: float
+    sizes: Sizes, addresses: Sequence[str], sessions: int, seconds: float
 ) -> tuple[int, float, float]:
     done = 0
 
@@ -129,7 +191,7 @@ async def _rounds(
             done += 1
 
     channels = [
-        grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=CHANNEL_OPTIONS) for port in ports
+        grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) for address in addresses
     ]
     running = [asyncio.create_task(session(channels)) for _ in range(sessions)]
     me = psutil.Process()
