@@ -13,7 +13,7 @@ CODE := services router bench k8s tests
 OVERLAY ?= local
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos protos-baseline models demo up down test test-laws test-faults check format bench-speed bench-streams bench-network bench-fallback bench-foresight bench-capacity bench-engine bench-near-ties bench-wire bench-acceptance bench-rules bench-quality bench-cost peer-vllm k8s-render k8s-validate images containers-smoke deploy k8s-smoke undeploy test-tls bench-overload clean
+.PHONY: help setup protos protos-baseline models demo up down test test-laws test-faults check format bench-speed bench-streams bench-network bench-fallback bench-foresight bench-capacity bench-engine bench-near-ties bench-wire bench-acceptance bench-rules bench-quality bench-cost peer-vllm peer-llama-cpp k8s-render k8s-validate images containers-smoke deploy k8s-smoke undeploy test-tls bench-overload clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,8 +86,9 @@ format: setup ## Format and mend what can be mended
 bench-speed: models ## Ours beside transformers, greedy, one stream: bench/results/speed.md
 	$(BIN)/python -m bench.speed --pair $(PAIR) --drafter-weights int4
 
-bench-streams: models ## Ours beside vLLM (make peer-vllm), one request and six at once: bench/results/streams.md
+bench-streams: models ## Ours beside others (make peer-vllm peer-llama-cpp), one request and 8 at once, greedy and sampled: bench/results/streams.md, streams-t1.md
 	$(BIN)/python -m bench.streams --pair $(PAIR) --drafter-weights int4
+	$(BIN)/python -m bench.streams --pair $(PAIR) --drafter-weights int4 --temperature 1
 
 peer-vllm: .peers/vllm/.installed ## Install vLLM's CPU build, in an environment of its own
 
@@ -95,6 +96,14 @@ peer-vllm: .peers/vllm/.installed ## Install vLLM's CPU build, in an environment
 	$(PYTHON) -m venv .peers/vllm
 	.peers/vllm/bin/pip install --quiet --disable-pip-version-check packaging
 	.peers/vllm/bin/python bench/peers/vllm_install.py
+	touch $@
+
+peer-llama-cpp: .peers/llama-cpp/.installed setup ## Build llama.cpp's server, in an environment of its own, and keep its files of the pair
+	$(BIN)/python -m services.models fetch $(PAIR) --keep
+
+.peers/llama-cpp/.installed: bench/peers/llama_cpp_install.py
+	$(PYTHON) -m venv .peers/llama-cpp
+	.peers/llama-cpp/bin/python bench/peers/llama_cpp_install.py
 	touch $@
 
 bench-network: setup ## Simulated models over a simulated network: bench/results/network.md

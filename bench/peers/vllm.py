@@ -39,8 +39,10 @@ class Vllm:
         self._end_token_ids = list(end_token_ids)
         self._log = log
 
-    def answers(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> list[Answer]:
-        """Greedy answers to all prompts, asked at once.
+    def answers(
+        self, prompts: Sequence[Sequence[int]], max_tokens: int, temperature: float
+    ) -> list[Answer]:
+        """Answers to all prompts, asked at once; the seed of each is its number.
 
         Raises:
             ServiceFailed: it ended.
@@ -49,6 +51,7 @@ class Vllm:
             "prompts": [list(prompt) for prompt in prompts],
             "max_tokens": max_tokens,
             "end_token_ids": self._end_token_ids,
+            "temperature": temperature,
         }
         return [self._answer(**found) for found in self._ask(json.dumps(asked))]
 

@@ -2,9 +2,9 @@
 
 ``python vllm_child.py OPTIONS``: options are JSON, keyword arguments of vLLM's ``EngineArgs``.
 Once it serves, it writes a line.  Then for each line that it reads, ``{"prompts": [[id, ...], ...],
-"max_tokens": n, "end_token_ids": [id, ...]}``, it answers all prompts at once, greedily, and writes
-a line: for each prompt ``{"token_ids": [...], "at_s": [...]}``, when each token came, from the
-request.
+"max_tokens": n, "end_token_ids": [id, ...], "temperature": t}``, it answers all prompts at once,
+each with its number as seed, and writes a line: for each prompt ``{"token_ids": [...], "at_s":
+[...]}``, when each token came, from the request.
 """
 
 import json
@@ -22,16 +22,17 @@ def main(lines: TextIO, answers: TextIO) -> None:
     _write(answers, {"ready": True})
     for number, line in enumerate(lines):
         asked = json.loads(line)
-        sampling = SamplingParams(
-            temperature=0.0,
-            max_tokens=asked["max_tokens"],
-            ignore_eos=True,
-            stop_token_ids=asked["end_token_ids"],
-            detokenize=False,
-        )
         results: list[dict[str, Any]] = [{"token_ids": [], "at_s": []} for _ in asked["prompts"]]
         start = time.perf_counter()
         for i, prompt in enumerate(asked["prompts"]):
+            sampling = SamplingParams(
+                temperature=asked["temperature"],
+                seed=i,
+                max_tokens=asked["max_tokens"],
+                ignore_eos=True,
+                stop_token_ids=asked["end_token_ids"],
+                detokenize=False,
+            )
             engine.add_request(f"{number}-{i}", {"prompt_token_ids": prompt}, sampling)
         while engine.has_unfinished_requests():
             for output in engine.step():

@@ -9,13 +9,13 @@ from cascade.v1 import law_pb2
 from bench.answer import Answer
 from bench.client import Client
 from bench.pair import Pair
+from bench.peers.transformers import Peers
 from bench.progress import Bar
 from bench.prompts import Prompt
 from bench.services import running
 from bench.speed.ours import answer as answer_ours
-from bench.speed.peers import Peers
 from bench.speed.plan import turns
-from bench.speed.systems import System
+from bench.speed.systems import ASSISTANCE, System
 
 WARM_UP_TOKENS = 12
 
@@ -85,7 +85,7 @@ def _asking(
                 assert client is not None, "made above"
                 return answer_ours(client, system, prompt, max_tokens, block_length)
             assert peers is not None, "made above"
-            return peers.answer(system, prompt, max_tokens)
+            return peers.answer(ASSISTANCE[system], prompt, max_tokens)
 
         yield ask
         if client is not None:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from cascade.v1 import law_pb2
 
 from bench.errors import BadOption
+from bench.peers.transformers import Assistance
 
 
 class System(StrEnum):
@@ -44,9 +45,13 @@ MODES: dict[System, law_pb2.Mode.ValueType] = {
     System.CASCADE: law_pb2.MODE_SPECULATIVE_CASCADE,
 }
 
+ASSISTANCE = {
+    System.TRANSFORMERS: Assistance.NONE,
+    System.ASSISTED: Assistance.AS_IT_COMES,
+    System.ASSISTED_5: Assistance.CONSTANT,
+}
+
 BASELINE = System.TRANSFORMERS
-
-
 ASSISTED = (System.ASSISTED, System.ASSISTED_5)
 
 

@@ -8,7 +8,8 @@ from statistics import median
 from bench.answer import Answer
 from bench.progress import Bar
 from bench.prompts import Prompt
-from bench.streams.systems import Ask, System
+from bench.streams.engines import Ask
+from bench.streams.systems import System
 
 
 @dataclass
@@ -38,8 +39,13 @@ def measure(
     repeats: int,
     bar: Bar,
 ) -> None:
-    """Every system on every batch, taking turns, each time beginning with another."""
-    systems = list(asks)
+    """Every system on every batch, taking turns, each time beginning with another.
+
+    Those that do not answer so many at once are left out.
+    """
+    systems = [system for system in asks if system.answers(len(of[0].prompts))]
+    if not systems:
+        return
     for system in systems:
         bar.say(f"warming up: {system.label}")
         asks[system]([warm_up.token_ids] * len(of[0].prompts), 16)
@@ -71,17 +77,28 @@ class Rates:
 
 
 def rates(of: Sequence[Batch], system: System) -> Rates:
-    """The figures of a system."""
-    tokens = [sum(len(a.token_ids) for a in batch.answers[system][0]) for batch in of]
-    by_repeat = [
-        sum(tokens) / sum(walls)
-        for walls in zip(*(batch.wall_s[system] for batch in of), strict=True)
+    """The figures of a system that has answered."""
+    counts = [
+        [sum(len(answer.token_ids) for answer in found) for found in batch.answers[system]]
+        for batch in of
     ]
+    walls = [batch.wall_s[system] for batch in of]
+    by_repeat = [
+        sum(tokens) / sum(took)
+        for tokens, took in zip(zip(*counts, strict=True), zip(*walls, strict=True), strict=True)
+    ]
+    typical = [_middle(took) for took in walls]
+    tokens = sum(count[i] for count, i in zip(counts, typical, strict=True))
     firsts = [answer.first_s for batch in of for found in batch.answers[system] for answer in found]
     return Rates(
-        tokens=sum(tokens),
-        tokens_per_s=sum(tokens) / sum(median(batch.wall_s[system]) for batch in of),
+        tokens=tokens,
+        tokens_per_s=tokens / sum(took[i] for took, i in zip(walls, typical, strict=True)),
         slowest_per_s=min(by_repeat),
         fastest_per_s=max(by_repeat),
         first_ms=1000 * median(firsts),
     )
+
+
+def _middle(values: Sequence[float]) -> int:
+    """Where the median is; of an even number, the smaller of the middle two."""
+    return sorted(range(len(values)), key=lambda i: values[i])[(len(values) - 1) // 2]

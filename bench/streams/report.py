@@ -7,10 +7,11 @@ from typing import Any
 from bench.answer import first_difference
 from bench.machine import Machine
 from bench.markdown import Cell, bullets, document, table
-from bench.peers.vllm import DRAFTED
+from bench.peers import llama_cpp, transformers, vllm
+from bench.peers.llama_cpp_install import LLAMA_CPP
 from bench.peers.vllm_install import VLLM
 from bench.streams.measure import Batch, Rates, rates
-from bench.streams.systems import MODES, System
+from bench.streams.systems import KEEPS_EXPERTS_LAW, MODES, Engine, System
 
 
 @dataclass(frozen=True)
@@ -23,43 +24,73 @@ class Run:
     dtype: str
     weights: tuple[str, str]
     """What our drafter's and expert's are kept in."""
+    temperature: float
     max_tokens: int
     repeats: int
-    systems: Sequence[System]
+    together: Sequence[Sequence[System]]
+    """The systems, by which were in memory at the same time."""
+    left_out: Sequence[str]
+    """Why others do not answer."""
     batches: Mapping[int, Sequence[Batch]]
     """By how many are asked at once."""
 
     @property
+    def systems(self) -> list[System]:
+        """All of them, in the order of the class."""
+        chosen = {system for group in self.together for system in group}
+        return [system for system in System if system in chosen]
+
+    @property
     def rates(self) -> dict[int, dict[System, Rates]]:
-        """Of each number of streams and each system."""
+        """Of each number of streams and each system that answers so many."""
         return {
-            streams: {system: rates(of, system) for system in self.systems}
+            streams: {
+                system: rates(of, system) for system in self.systems if system.answers(streams)
+            }
             for streams, of in self.batches.items()
         }
 
 
 def to_markdown(run: Run) -> str:
     """The report for people."""
-    parts = ["# Ours beside vLLM", bullets([*run.machine.lines(), *_set_up(run)])]
+    parts = ["# Ours beside others", bullets([*run.machine.lines(), *_set_up(run)])]
     for streams, found in run.rates.items():
         parts += [f"## {streams} at once", _table(found), bullets(findings(found))]
-    parts += ["## The answers", _equal(run)]
+    if not run.temperature:
+        parts += ["## The answers", _equal(run)]
     return document(*parts)
 
 
 def _set_up(run: Run) -> list[str]:
     drafter, expert = run.models
-    return [
+    engines = {system.engine for system in run.systems}
+    groups = [", ".join(dict.fromkeys(s.engine for s in group)) for group in run.together]
+    how = "greedy" if not run.temperature else f"temperature {run.temperature:g}, nothing truncated"
+    facts = [
         f"Models: drafter {drafter}, expert {expert}, {run.dtype}; our drafter's weights "
         f"{run.weights[0]}, our expert's {run.weights[1]}",
-        f"{VLLM}, bfloat16, eager, {DRAFTED} tokens drafted at a time; prefix caching off on both "
-        "sides",
-        f"Greedy, at most {run.max_tokens} new tokens; {run.repeats} repeats, of each batch the "
-        "median; all systems in memory at the same time, one at work at a time, in turn",
+        f"Prompts of HumanEval, {how}, at most {run.max_tokens} new tokens; {run.repeats} repeats, "
+        "of each batch the one of median time",
+        "In memory at the same time, one at work at a time, in turn: " + "; then ".join(groups),
         "tokens/s: all tokens by the time from asking to the end of the last answer, prompts "
-        "included.  Ours come from real services over loopback, vLLM's from its engine in a "
-        "process, without a server",
+        "included; prefix caching off everywhere.  Ours come from real services over loopback",
     ]
+    if engines & {Engine.VLLM, Engine.VLLM_DRAFT}:
+        facts.append(
+            f"{VLLM}, {run.dtype}, eager, {vllm.DRAFTED} tokens drafted at a time; its engine in a "
+            "process, without a server"
+        )
+    if engines & {Engine.LLAMA_CPP, Engine.LLAMA_CPP_DRAFT}:
+        facts.append(
+            f"{LLAMA_CPP}, the 4-bit files that ours were converted from, at most "
+            f"{llama_cpp.DRAFTED} tokens drafted at a time; its server over loopback"
+        )
+    if Engine.TRANSFORMERS in engines:
+        facts.append(
+            f"transformers, {run.dtype}, in the bench's process, one request at a time; assisted "
+            f"in blocks of {transformers.BLOCK}"
+        )
+    return facts + [line[:1].upper() + line[1:] for line in run.left_out]
 
 
 def _table(found: Mapping[System, Rates]) -> str:
@@ -77,13 +108,17 @@ def _table(found: Mapping[System, Rates]) -> str:
 
 
 def findings(found: Mapping[System, Rates]) -> list[str]:
-    """Ours against the better of vLLM's."""
-    theirs = [r.tokens_per_s for system, r in found.items() if system not in MODES]
+    """Ours that keep the expert's law against the best of the others."""
+    theirs = {system: r.tokens_per_s for system, r in found.items() if system not in MODES}
+    if not theirs:
+        return ["Without others there is nothing to compare with"]
+    best = max(theirs, key=lambda system: theirs[system])
     return [
-        f"{system.label} against the better of vLLM's: {r.tokens_per_s / max(theirs):.2f}"
-        for system, r in found.items()
-        if system in MODES and theirs
-    ] or ["Without vLLM there is nothing to compare: `make peer-vllm` installs it"]
+        f"{system.label} against the best of the others ({best.label}): "
+        f"{found[system].tokens_per_s / theirs[best]:.2f}"
+        for system in KEEPS_EXPERTS_LAW
+        if system in found
+    ]
 
 
 def _equal(run: Run) -> str:
@@ -93,11 +128,12 @@ def _equal(run: Run) -> str:
     for system in run.systems:
         pairs = [
             (mine, theirs)
-            for of in run.batches.values()
+            for streams, of in run.batches.items()
+            if system.answers(streams) and base.answers(streams)
             for batch in of
             for mine, theirs in zip(batch.answers[system][0], batch.answers[base][0], strict=True)
         ]
-        equal = sum(first_difference(a.emitted, b.emitted) is None for a, b in pairs)
+        equal = sum(first_difference(a.token_ids, b.token_ids) is None for a, b in pairs)
         rows.append([system.label, f"{equal} of {len(pairs)}"])
     return table(["system", f"equal to {base.label}"], rows)
 
@@ -109,6 +145,7 @@ def to_json(run: Run) -> dict[str, Any]:
         "models": list(run.models),
         "dtype": run.dtype,
         "weights": list(run.weights),
+        "temperature": run.temperature,
         "max_tokens": run.max_tokens,
         "repeats": run.repeats,
         "rates": {

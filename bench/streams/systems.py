@@ -1,92 +1,127 @@
-"""The systems that are compared, and how each is asked."""
+"""The systems that are compared, and what has to run for each."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from enum import StrEnum
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from cascade.v1 import law_pb2, router_pb2
+from cascade.v1 import law_pb2
 
-from bench.answer import Answer
-from bench.client import Client
+from bench.errors import BadOption
 from bench.pair import Pair
-from bench.peers import vllm
-from bench.progress import Bar
-from bench.services import running
+from bench.peers import llama_cpp, vllm
+from bench.peers.transformers import Assistance
+
+
+class Engine(StrEnum):
+    """What is started, and answers for one system or several."""
+
+    OURS = "our services"
+    TRANSFORMERS = "transformers"
+    VLLM = "vLLM"
+    VLLM_DRAFT = "vLLM with its draft model"
+    LLAMA_CPP = "llama.cpp"
+    LLAMA_CPP_DRAFT = "llama.cpp with its draft model"
 
 
 class System(StrEnum):
     """Who answers; its value is its name on the command line."""
 
-    EXPERT = "expert"
-    SPECULATIVE = "speculative"
-    CASCADE = "cascade"
+    TRANSFORMERS = "transformers"
+    ASSISTED = "assisted"
     VLLM = "vllm"
     VLLM_DRAFT = "vllm-draft"
+    LLAMA_CPP = "llama-cpp"
+    LLAMA_CPP_DRAFT = "llama-cpp-draft"
+    EXPERT = "expert"
+    DRAFTER = "drafter"
+    SEQUENCE_CASCADE = "sequence-cascade"
+    TOKEN_CASCADE = "token-cascade"
+    SPECULATIVE = "speculative"
+    CASCADE = "cascade"
 
     @property
     def label(self) -> str:
         """What a report calls it."""
         return _LABELS[self]
 
+    @property
+    def engine(self) -> Engine:
+        """What answers for it."""
+        return _ENGINES.get(self, Engine.OURS)
+
+    def answers(self, streams: int) -> bool:
+        """Whether it can answer so many at once."""
+        return streams == 1 or self.engine is not Engine.TRANSFORMERS
+
 
 _LABELS = {
-    System.EXPERT: "ours, EXPERT",
-    System.SPECULATIVE: "ours, SPECULATIVE",
-    System.CASCADE: "ours, SPECULATIVE_CASCADE",
+    System.TRANSFORMERS: "transformers, expert alone",
+    System.ASSISTED: "transformers, assisted, constant block of 5",
     System.VLLM: "vLLM, expert alone",
     System.VLLM_DRAFT: "vLLM, with its draft model",
+    System.LLAMA_CPP: "llama.cpp, expert alone",
+    System.LLAMA_CPP_DRAFT: "llama.cpp, with its draft model",
+    System.EXPERT: "ours, EXPERT",
+    System.DRAFTER: "ours, DRAFTER",
+    System.SEQUENCE_CASCADE: "ours, SEQUENCE_CASCADE",
+    System.TOKEN_CASCADE: "ours, TOKEN_CASCADE",
+    System.SPECULATIVE: "ours, SPECULATIVE",
+    System.CASCADE: "ours, SPECULATIVE_CASCADE",
+}
+
+_ENGINES = {
+    System.TRANSFORMERS: Engine.TRANSFORMERS,
+    System.ASSISTED: Engine.TRANSFORMERS,
+    System.VLLM: Engine.VLLM,
+    System.VLLM_DRAFT: Engine.VLLM_DRAFT,
+    System.LLAMA_CPP: Engine.LLAMA_CPP,
+    System.LLAMA_CPP_DRAFT: Engine.LLAMA_CPP_DRAFT,
 }
 
 MODES: dict[System, law_pb2.Mode.ValueType] = {
     System.EXPERT: law_pb2.MODE_EXPERT,
+    System.DRAFTER: law_pb2.MODE_DRAFTER,
+    System.SEQUENCE_CASCADE: law_pb2.MODE_SEQUENCE_CASCADE,
+    System.TOKEN_CASCADE: law_pb2.MODE_TOKEN_CASCADE,
     System.SPECULATIVE: law_pb2.MODE_SPECULATIVE,
     System.CASCADE: law_pb2.MODE_SPECULATIVE_CASCADE,
 }
 
-Ask = Callable[[Sequence[Sequence[int]], int], list[Answer]]
-"""Asks for greedy answers to prompts, all at once, of at most so many tokens each."""
+ASSISTANCE = {
+    System.TRANSFORMERS: Assistance.NONE,
+    System.ASSISTED: Assistance.CONSTANT,
+}
+
+KEEPS_EXPERTS_LAW = (System.EXPERT, System.SPECULATIVE)
+"""Of ours: what may be set against those of the others, which all do."""
 
 
-@contextmanager
-def serving(systems: Sequence[System], pair: Pair, bar: Bar) -> Iterator[Mapping[System, Ask]]:
-    """Starts what the systems need, each without a prefix cache, and stops it in the end.
+def choose(asked: Sequence[System], pair: Pair) -> tuple[list[System], list[str]]:
+    """Those that are asked for and can answer; none asked for: all that can.
+
+    Returns:
+        The systems, and a line for each peer that is left out.
 
     Raises:
-        ServiceFailed: something did not start.
+        BadOption: one that is asked for can't answer.
     """
-    asks: dict[System, Ask] = {}
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory()))
-        if set(systems) & set(MODES):
-            bar.say("starting the services")
-            router = stack.enter_context(running(pair, pod_flags=("--no-share-prefixes",)))
-            client = stack.enter_context(Client(router))
-            asks |= {system: _asking(client, mode) for system, mode in MODES.items()}
-        for system, drafts in ((System.VLLM, False), (System.VLLM_DRAFT, True)):
-            if system in systems:
-                bar.say(f"starting {system.label}")
-                asks[system] = stack.enter_context(
-                    vllm.running(pair, folder, drafts=drafts)
-                ).answers
-        yield {system: asks[system] for system in systems}
+    missing = _missing(pair)
+    if unmet := [system for system in asked if system.engine in missing]:
+        raise BadOption(f"--systems: {missing[unmet[0].engine]}")
+    chosen = [s for s in System if s in (asked or System) and s.engine not in missing]
+    return chosen, list(dict.fromkeys(f"left out: {why}" for why in missing.values()))
 
 
-def _asking(client: Client, mode: law_pb2.Mode.ValueType) -> Ask:
-    def ask(prompts: Sequence[Sequence[int]], max_tokens: int) -> list[Answer]:
-        def one(prompt: Sequence[int]) -> Answer:
-            return client.answer(
-                router_pb2.GenerateRequest(
-                    token_ids=law_pb2.TokenIds(ids=prompt),
-                    mode=mode,
-                    temperature=0.0,
-                    max_tokens=max_tokens,
-                )
-            )
-
-        with ThreadPoolExecutor(len(prompts)) as threads:
-            return list(threads.map(one, prompts))
-
-    return ask
+def _missing(pair: Pair) -> dict[Engine, str]:
+    """Why an engine can't run here."""
+    missing = {}
+    drafter, expert = pair.output_sizes
+    if drafter != expert:
+        missing[Engine.TRANSFORMERS] = (
+            f"transformers can't assist with output layers of {drafter} and {expert} entries"
+        )
+    if not vllm.installed():
+        why = "vLLM is not installed; `make peer-vllm` does it"
+        missing |= {Engine.VLLM: why, Engine.VLLM_DRAFT: why}
+    if why := llama_cpp.missing(pair):
+        missing |= {Engine.LLAMA_CPP: why, Engine.LLAMA_CPP_DRAFT: why}
+    return missing

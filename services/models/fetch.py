@@ -29,7 +29,8 @@ def fetch_pair(
 
     Args:
         models_dir: folders become `models_dir/<name>/<drafter or expert>`.
-        keep: leave each downloaded file beside its folder.
+        keep: leave each downloaded file beside its folder; one that lacks is downloaded, even where
+            its folder is there.
 
     Raises:
         ModelsError: of the kinds that `errors` tells.
@@ -39,36 +40,43 @@ def fetch_pair(
             require(catalog, name, role, models_dir)
     models_dir.mkdir(parents=True, exist_ok=True)
     with _only_fetch_in(models_dir), ThreadPoolExecutor(1) as converter:
-        missing = _missing(catalog, name, models_dir)
-        _check_space(missing, models_dir)
+        missing = _missing(catalog, name, models_dir, keep=keep)
+        _check_space(missing, name, models_dir)
         conversions = []
         for role, model in missing.items():
             home = models_dir / name
             home.mkdir(exist_ok=True)
             file = home / model.file
             download_file(model, file, models_dir / ".downloads" / f"{name}-{role}", progress)
-            conversions.append(converter.submit(_convert, model, file, home / role, keep, progress))
+            if not is_present(home / role):
+                convert = converter.submit(_convert, model, file, home / role, keep, progress)
+                conversions.append(convert)
         for conversion in conversions:
             conversion.result()
 
 
-def _missing(catalog: Catalog, name: str, models_dir: Path) -> dict[Role, DownloadedModel]:
+def _missing(
+    catalog: Catalog, name: str, models_dir: Path, *, keep: bool
+) -> dict[Role, DownloadedModel]:
     """The models of a pair that have to be downloaded."""
-    pair = catalog.pair(name)
+    pair, home = catalog.pair(name), models_dir / name
     return {
         role: model
         for role in ROLES
         if isinstance(model := pair.model(role), DownloadedModel)
-        and not is_present(models_dir / name / role)
+        and not (is_present(home / role) and (not keep or (home / model.file).is_file()))
     }
 
 
-def _check_space(missing: dict[Role, DownloadedModel], models_dir: Path) -> None:
+def _check_space(missing: dict[Role, DownloadedModel], name: str, models_dir: Path) -> None:
     """Refuse to begin what the disk cannot hold: each file beside its folder.
 
     The parts of a file that is being joined fit into the room of its folder to come.
     """
-    needed = sum(model.size + max(model.size, model.folder_size) for model in missing.values())
+    needed = 0
+    for role, model in missing.items():
+        converts = not is_present(models_dir / name / role)
+        needed += model.size + (max(model.size, model.folder_size) if converts else 0)
     needed -= folder_bytes(models_dir / ".downloads")
     free = shutil.disk_usage(models_dir).free
     if needed > free:

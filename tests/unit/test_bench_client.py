@@ -8,9 +8,9 @@ from cascade.v1 import law_pb2
 from bench.client import Client
 from bench.errors import ServiceFailed
 from bench.pair import Pair
+from bench.peers.transformers import Assistance, Peers
 from bench.services import service
 from bench.speed.ours import answer
-from bench.speed.peers import Peers
 from bench.speed.systems import System
 from tests.services import Services
 
@@ -20,7 +20,7 @@ PROMPT = list(b"def add(a, b):\n    return a")
 
 
 def test_ours_is_measured_on_the_same_question(tiny_services: Services) -> None:
-    theirs = Peers(PAIR).answer(System.TRANSFORMERS, PROMPT, 20)
+    theirs = Peers(PAIR).answer(Assistance.NONE, PROMPT, 20)
     with Client(tiny_services.address) as client:
         alone = answer(client, System.EXPERT, PROMPT, 20, None)
         drafted = answer(client, System.SPECULATIVE, PROMPT, 20, 2)

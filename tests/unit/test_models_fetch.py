@@ -225,6 +225,28 @@ def test_the_file_is_kept_if_asked(
     assert (tmp_path / "models/sample/expert/config.json").exists()
 
 
+def test_a_file_that_was_not_kept_is_downloaded_beside_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace_converter(tmp_path, monkeypatch, "exit 1")  # there is nothing to convert
+    catalog, file = downloaded_pair(tmp_path)
+    folder = file.parent / "expert"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    file.unlink()
+    fetch_pair(catalog, "sample", tmp_path / "models", quiet_progress()[0])
+    asked: list[Path] = []
+
+    def download(model: object, target: Path, *others: object) -> None:
+        asked.append(target)
+        target.write_bytes(b"x")
+
+    monkeypatch.setattr("services.models.fetch.download_file", download)
+    for _ in range(2):
+        fetch_pair(catalog, "sample", tmp_path / "models", quiet_progress()[0], keep=True)
+    assert asked == [file]
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

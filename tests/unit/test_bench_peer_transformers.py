@@ -7,8 +7,7 @@ from transformers import AutoModelForCausalLM
 
 from bench.answer import Answer
 from bench.pair import Pair
-from bench.speed.peers import Peers
-from bench.speed.systems import System
+from bench.peers.transformers import Assistance, Peers
 
 TINY = Path(__file__).parents[1] / "tiny"
 PROMPT = list(b"def add(a, b):\n    return a")
@@ -26,7 +25,7 @@ def peers(tmp_path_factory: pytest.TempPathFactory) -> Peers:
 
 @pytest.fixture(scope="module")
 def alone(peers: Peers) -> Answer:
-    return peers.answer(System.TRANSFORMERS, PROMPT, 24)
+    return peers.answer(Assistance.NONE, PROMPT, 24)
 
 
 def test_alone_every_token_comes_by_itself(alone: Answer) -> None:
@@ -34,13 +33,21 @@ def test_alone_every_token_comes_by_itself(alone: Answer) -> None:
     assert 0 < alone.first_s < alone.total_s
 
 
-@pytest.mark.parametrize("system", [System.ASSISTED, System.ASSISTED_5])
+@pytest.mark.parametrize("assistance", [Assistance.AS_IT_COMES, Assistance.CONSTANT])
 def test_assisted_gives_the_same_answer_in_fewer_pieces(
-    peers: Peers, alone: Answer, system: System
+    peers: Peers, alone: Answer, assistance: Assistance
 ) -> None:
-    assisted = peers.answer(system, PROMPT, 24)
+    assisted = peers.answer(assistance, PROMPT, 24)
     assert assisted.emitted == alone.emitted
     assert assisted.groups < alone.groups
+
+
+def test_sampling_keeps_to_its_seed(peers: Peers, alone: Answer) -> None:
+    def sampled(seed: int) -> Answer:
+        return peers.answer(Assistance.NONE, PROMPT, 24, temperature=1.0, seed=seed)
+
+    assert sampled(1).emitted == sampled(1).emitted
+    assert len({sampled(1).emitted, sampled(2).emitted, alone.emitted}) == 3
 
 
 def test_a_constant_block_of_5_is_drafted_in_each_round(
@@ -54,5 +61,5 @@ def test_a_constant_block_of_5_is_drafted_in_each_round(
         return forward(*args, **kwargs)
 
     monkeypatch.setattr(peers._drafter, "forward", counting)
-    assisted = peers.answer(System.ASSISTED_5, PROMPT, 24)
+    assisted = peers.answer(Assistance.CONSTANT, PROMPT, 24)
     assert 5 * (assisted.groups - 1) <= len(drafted) <= 5 * assisted.groups

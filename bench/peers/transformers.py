@@ -3,6 +3,7 @@
 import copy
 import time
 from collections.abc import Sequence
+from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,19 @@ from transformers.generation.streamers import BaseStreamer
 
 from bench.answer import Answer
 from bench.pair import Pair
-from bench.speed.systems import System
 from services.engine.model import DTYPES
 
 BLOCK = 5
+
+
+class Assistance(Enum):
+    """What the drafter does for the expert."""
+
+    NONE = auto()
+    AS_IT_COMES = auto()
+    """As transformers does by default: the block length follows the acceptance."""
+    CONSTANT = auto()
+    """Blocks of 5."""
 
 
 class Arrivals(BaseStreamer):
@@ -52,29 +62,45 @@ class Peers:
         constant.num_assistant_tokens = BLOCK
         constant.num_assistant_tokens_schedule = "constant"
         constant.assistant_confidence_threshold = 0.0
-        self._assistant_configs = {System.ASSISTED: as_it_comes, System.ASSISTED_5: constant}
+        self._assistant_configs = {
+            Assistance.AS_IT_COMES: as_it_comes,
+            Assistance.CONSTANT: constant,
+        }
 
-    def answer(self, system: System, prompt: Sequence[int], max_tokens: int) -> Answer:
-        """One greedy answer.
+    def answer(
+        self,
+        assistance: Assistance,
+        prompt: Sequence[int],
+        max_tokens: int,
+        *,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> Answer:
+        """One answer.
 
         Args:
-            system: one that is not ours.
+            assistance: of the drafter.
             prompt: token ids.
             max_tokens: at least one.
+            temperature: 0 is greedy.
+            seed: of what is sampled.
         """
         assistant = None
-        if system in self._assistant_configs:
+        if assistance in self._assistant_configs:
             assistant = self._drafter
-            assistant.generation_config = self._assistant_configs[system]
+            assistant.generation_config = self._assistant_configs[assistance]
+        sampled = {"temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {}
         config = GenerationConfig(
             max_new_tokens=max_tokens,
-            do_sample=False,
+            do_sample=temperature > 0,
+            **sampled,
             repetition_penalty=1.0,
             eos_token_id=list(self._end_token_ids) or None,
             pad_token_id=0,
         )
         ids = torch.tensor([prompt])
         arrivals = Arrivals()
+        torch.manual_seed(seed)
         start = time.perf_counter()
         output: Tensor = self._expert.generate(
             ids,
