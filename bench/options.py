@@ -25,6 +25,9 @@ DrafterWeights = Annotated[
 ExpertWeights = Annotated[
     str, typer.Option(help="The same of our expert: int8 and int4 make it another model")
 ]
+DraftVocabulary = Annotated[
+    int, typer.Option(min=0, help="Tokens that our drafter may say, the most common; 0: all")
+]
 Limit = Annotated[
     int | None, typer.Option(min=1, help="Problems, of every 20th", show_default="all")
 ]

@@ -28,6 +28,8 @@ class Pair:
     drafter_weights: str = "auto"
     """What our drafter's are kept in: auto, the dtype; bfloat16, int8 or int4."""
     expert_weights: str = "auto"
+    draft_vocabulary: int = 0
+    """Tokens that our drafter may say; 0: all."""
 
     @property
     def folders(self) -> tuple[Path, Path]:
@@ -75,6 +77,7 @@ def choose_pair(
     dtype: str,
     drafter_weights: str = "auto",
     expert_weights: str = "auto",
+    draft_vocabulary: int = 0,
 ) -> Pair:
     """The pair that the options name.
 
@@ -93,13 +96,13 @@ def choose_pair(
     precision = str(choose_dtype(dtype, torch.device("cpu"))).removeprefix("torch.")
     if drafter is None and expert is None:
         folders = resolve(pair, default_models_dir())
-        return Pair(*folders, precision, drafter_weights, expert_weights)
+        return Pair(*folders, precision, drafter_weights, expert_weights, draft_vocabulary)
     if drafter is None or expert is None or pair is not None:
         raise BadOption("give either --pair, or both --drafter and --expert")
     for folder in (drafter, expert):
         if not (folder / "config.json").is_file():
             raise BadOption(f"{folder}: no config.json there")
-    return Pair(drafter, expert, precision, drafter_weights, expert_weights)
+    return Pair(drafter, expert, precision, drafter_weights, expert_weights, draft_vocabulary)
 
 
 def _end_token_ids(folder: Path) -> set[int]:

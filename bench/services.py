@@ -54,12 +54,12 @@ def running_services(
                     folder,
                     role,
                     f"services.{role}",
-                    [*_flags(model, pair.dtype, weights), *pod_flags],
+                    [*_flags(model, pair.dtype, weights), *own, *pod_flags],
                 )
             )
-            for role, model, weights in (
-                ("drafter", pair.drafter, pair.drafter_weights),
-                ("expert", pair.expert, pair.expert_weights),
+            for role, model, weights, own in (
+                ("drafter", pair.drafter, pair.drafter_weights, _of_drafter(pair)),
+                ("expert", pair.expert, pair.expert_weights, []),
             )
         ]
         drafter, expert = (pod.address(timeout_s) for pod in pods)
@@ -80,6 +80,10 @@ def _flags(model: Path, dtype: str, weights: str) -> list[str]:
         *("--model", str(model.absolute()), "--device", "cpu"),
         *("--dtype", dtype, "--weights", weights, "--gather", str(SHARED_GATHER)),
     ]
+
+
+def _of_drafter(pair: Pair) -> list[str]:
+    return ["--draft-vocabulary", str(pair.draft_vocabulary)] if pair.draft_vocabulary else []
 
 
 class Service:

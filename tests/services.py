@@ -86,13 +86,14 @@ def running(
     expert: Path = TINY / "expert",
     pod_flags: tuple[str, ...] = ("--device", "cpu", "--dtype", "float32"),
     router_flags: tuple[str, ...] = (),
+    drafter_flags: tuple[str, ...] = (),
 ) -> Iterator[Services]:
     """The three services as processes, until the block is left."""
     popens: list[subprocess.Popen[bytes]] = []
     try:
-        for name, model in (("drafter", drafter), ("expert", expert)):
+        for name, model, own in (("drafter", drafter, drafter_flags), ("expert", expert, ())):
             popens.append(
-                launch(f"services.{name}", name, folder, "--model", str(model), *pod_flags)
+                launch(f"services.{name}", name, folder, "--model", str(model), *pod_flags, *own)
             )
         peers = [
             await_port(popen, name, folder)

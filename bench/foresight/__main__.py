@@ -25,6 +25,7 @@ def foresight(
     dtype: options.Dtype = "auto",
     drafter_weights: options.DrafterWeights = "auto",
     expert_weights: options.ExpertWeights = "auto",
+    draft_vocabulary: options.DraftVocabulary = 0,
     limit: options.Limit = None,
     temperature: Annotated[
         list[float] | None, typer.Option(min=0.0, max=100.0, show_default=str(TEMPERATURES))
@@ -38,7 +39,9 @@ def foresight(
 ) -> None:
     """Count how often the token in place of a rejected one was an alternative of the drafter's."""
     watch = Watch("bench.foresight")
-    models = choose_pair(pair, drafter, expert, dtype, drafter_weights, expert_weights)
+    models = choose_pair(
+        pair, drafter, expert, dtype, drafter_weights, expert_weights, draft_vocabulary
+    )
     prompts = read_prompts(models.expert, limit)
     check_room(prompts, max_tokens, models.context_length)
     settings = [
@@ -53,7 +56,8 @@ def foresight(
     run = Run(
         machine=watch.machine(),
         names=models.names,
-        precision=f"{models.dtype}, drafter's weights {models.drafter_weights}",
+        precision=f"{models.dtype}, drafter's weights {models.drafter_weights}"
+        + (f", {draft_vocabulary} tokens" if draft_vocabulary else ""),
         max_tokens=max_tokens,
         block_length=block_length,
         prompts=len(prompts),

@@ -23,6 +23,7 @@ def speed(
     dtype: options.Dtype = "auto",
     drafter_weights: options.DrafterWeights = "auto",
     expert_weights: options.ExpertWeights = "auto",
+    draft_vocabulary: options.DraftVocabulary = 0,
     limit: options.Limit = None,
     max_tokens: options.MaxTokens = 96,
     block_length: options.BlockLength = None,
@@ -39,7 +40,9 @@ def speed(
     """Measure greedy decoding: transformers alone and assisted, and ours over loopback."""
     watch = Watch("bench.speed")
     chosen = parse_systems(systems)
-    models = choose_pair(pair, drafter, expert, dtype, drafter_weights, expert_weights)
+    models = choose_pair(
+        pair, drafter, expert, dtype, drafter_weights, expert_weights, draft_vocabulary
+    )
     check_assistable(chosen, models.output_sizes)
     prompts, warm_up = read_prompts(models.expert, limit), warm_up_prompt(models.expert)
     check_room([*prompts, warm_up], max_tokens, models.context_length)
@@ -64,6 +67,7 @@ def speed(
         models=models.names,
         dtype=models.dtype,
         weights=(drafter_weights, expert_weights),
+        draft_vocabulary=draft_vocabulary,
         prompts=prompts,
         max_tokens=max_tokens,
         repeats=repeats,

@@ -27,6 +27,8 @@ class Run:
     dtype: str
     weights: tuple[str, str]
     """What our drafter's and expert's are kept in."""
+    draft_vocabulary: int
+    """Tokens that our drafter may say; 0: all."""
     prompts: Sequence[Prompt]
     max_tokens: int
     repeats: int
@@ -82,6 +84,7 @@ def to_json(run: Run) -> dict[str, Any]:
         "models": dict(zip(("drafter", "expert"), run.models, strict=True)),
         "dtype": run.dtype,
         "weights": dict(zip(("drafter", "expert"), run.weights, strict=True)),
+        "draft_vocabulary": run.draft_vocabulary,
         "max_tokens": run.max_tokens,
         "repeats": run.repeats,
         "end_token_ids": list(run.end_token_ids),
@@ -107,6 +110,8 @@ def _kept(run: Run) -> str:
         for role, weights in zip(("drafter", "expert"), run.weights, strict=True)
         if weights not in ("auto", run.dtype)
     ]
+    if run.draft_vocabulary:
+        kept.append(f"first {run.draft_vocabulary} tokens of the drafter's vocabulary")
     return f"; ours keeps the {' and the '.join(kept)}" if kept else ""
 
 

@@ -25,6 +25,7 @@ def streams(
     dtype: options.Dtype = "auto",
     drafter_weights: options.DrafterWeights = "auto",
     expert_weights: options.ExpertWeights = "auto",
+    draft_vocabulary: options.DraftVocabulary = 0,
     limit: options.Limit = 8,
     temperature: Annotated[float, typer.Option(min=0, help="0 is greedy")] = 0.0,
     max_tokens: options.MaxTokens = 96,
@@ -39,7 +40,9 @@ def streams(
 ) -> None:
     """Measure answers, one at a time and several at once: ours, and those of others."""
     watch = Watch("bench.streams")
-    models = choose_pair(pair, drafter, expert, dtype, drafter_weights, expert_weights)
+    models = choose_pair(
+        pair, drafter, expert, dtype, drafter_weights, expert_weights, draft_vocabulary
+    )
     chosen, left_out = choose(systems or [], models)
     print("\n".join(left_out))
     prompts, warm_up = read_prompts(models.expert, limit), warm_up_prompt(models.expert)
@@ -57,6 +60,7 @@ def streams(
         models=models.names,
         dtype=models.dtype,
         weights=(drafter_weights, expert_weights),
+        draft_vocabulary=draft_vocabulary,
         temperature=temperature,
         max_tokens=max_tokens,
         repeats=repeats,

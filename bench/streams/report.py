@@ -24,6 +24,8 @@ class Run:
     dtype: str
     weights: tuple[str, str]
     """What our drafter's and expert's are kept in."""
+    draft_vocabulary: int
+    """Tokens that our drafter may say; 0: all."""
     temperature: float
     max_tokens: int
     repeats: int
@@ -65,10 +67,11 @@ def _set_up(run: Run) -> list[str]:
     drafter, expert = run.models
     engines = {system.engine for system in run.systems}
     groups = [", ".join(dict.fromkeys(s.engine for s in group)) for group in run.together]
+    said = f"; our drafter says {run.draft_vocabulary} tokens" if run.draft_vocabulary else ""
     how = "greedy" if not run.temperature else f"temperature {run.temperature:g}, nothing truncated"
     facts = [
         f"Models: drafter {drafter}, expert {expert}, {run.dtype}; our drafter's weights "
-        f"{run.weights[0]}, our expert's {run.weights[1]}",
+        f"{run.weights[0]}, our expert's {run.weights[1]}{said}",
         f"Prompts of HumanEval, {how}, at most {run.max_tokens} new tokens; {run.repeats} repeats, "
         "of each batch the one of median time",
         "In memory at the same time, one at work at a time, in turn: " + "; then ".join(groups),
@@ -145,6 +148,7 @@ def to_json(run: Run) -> dict[str, Any]:
         "models": list(run.models),
         "dtype": run.dtype,
         "weights": list(run.weights),
+        "draft_vocabulary": run.draft_vocabulary,
         "temperature": run.temperature,
         "max_tokens": run.max_tokens,
         "repeats": run.repeats,

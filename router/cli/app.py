@@ -74,6 +74,12 @@ def up(
     expert_weights: Annotated[
         Weights, typer.Option(help="Of the expert, whose law int8 and int4 change: " + _WEIGHTS)
     ] = "auto",
+    draft_vocabulary: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=0, help="Tokens that the drafter may say, the most common. 0: all."
+        ),
+    ] = 0,
     port: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, max=65535, help="The router's port. Default: 50050."),
@@ -105,6 +111,7 @@ def up(
                 device,
                 drafter_weights,
                 expert_weights,
+                draft_vocabulary,
                 port,
                 Simulated(agreement, drafter_ms, expert_ms) if simulate else None,
             )

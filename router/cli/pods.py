@@ -32,19 +32,23 @@ class Simulated:
     """Of a pass."""
 
 
-def model_pods(models: Models, dtype: str, device: str, weights: dict[str, str]) -> list[PodPlan]:
+def model_pods(
+    models: Models, dtype: str, device: str, weights: dict[str, str], draft_vocabulary: int = 0
+) -> list[PodPlan]:
     """Drafter and expert with a pair's models.
 
     Raises:
         StartFailed: a model has no readable weights.
     """
     needed = needed_memory(models, dtype, device, weights)
+    own = {"drafter": ["--draft-vocabulary", str(draft_vocabulary)] if draft_vocabulary else []}
     return [
         PodPlan(
             str(folder),
             [
                 *("--model", str(folder), "--dtype", dtype, "--device", device),
                 *("--weights", weights[role], "--gather", str(SHARED_GATHER)),
+                *own.get(role, []),
             ],
             needed[role],
         )

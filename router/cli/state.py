@@ -45,6 +45,7 @@ class State:
     device: str
     drafter_weights: str = "auto"
     expert_weights: str = "auto"
+    draft_vocabulary: int = 0
     services: tuple[Service, ...] = ()
     """In the order of ``ROLES``."""
 

@@ -31,6 +31,7 @@ class Wanted:
     device: str = "auto"
     drafter_weights: str = "auto"
     expert_weights: str = "auto"
+    draft_vocabulary: int = 0
     port: int | None = None
     simulated: Simulated | None = None
     """In place of models."""
@@ -90,7 +91,7 @@ def _plan(wanted: Wanted) -> tuple[State, list[PodPlan], list[str]]:
         pods = simulated_pods(wanted.simulated)
         return State(SIMULATED, pods[0].title, pods[1].title, "auto", "auto"), pods, []
     models = find_models(wanted.pair, wanted.drafter, wanted.expert)
-    pods = model_pods(models, wanted.dtype, wanted.device, wanted.weights)
+    pods = model_pods(models, wanted.dtype, wanted.device, wanted.weights, wanted.draft_vocabulary)
     state = State(
         models.name,
         str(models.drafter),
@@ -99,6 +100,7 @@ def _plan(wanted: Wanted) -> tuple[State, list[PodPlan], list[str]]:
         wanted.device,
         wanted.drafter_weights,
         wanted.expert_weights,
+        wanted.draft_vocabulary,
     )
     # Both models share this machine: drafting ahead would take from the expert.
     return state, pods, ["--draft-ahead", "0"]
@@ -122,6 +124,7 @@ def _check_same(state: State, wanted: Wanted, new: State) -> None:
         "device": (wanted.device, state.device),
         "drafter weights": (wanted.drafter_weights, state.drafter_weights),
         "expert weights": (wanted.expert_weights, state.expert_weights),
+        "draft vocabulary": (wanted.draft_vocabulary or None, state.draft_vocabulary),
         "port": (wanted.port, int((state.address or "").rpartition(":")[2])),
     }
     other = [

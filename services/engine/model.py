@@ -18,6 +18,7 @@ from services.engine.compiling import compiled
 from services.engine.fingerprint import tokenizer_fingerprint, weights_fingerprint
 from services.engine.linear import can_pack
 from services.engine.memory import CachePlan, plan_cache
+from services.engine.short_head import shorten_head
 from services.engine.support import check_attention, check_supported
 from services.engine.weights import Weights, lay_out, leave_files, weight_bytes
 from services.errors import EngineFailed, ModelUnsupported
@@ -174,6 +175,7 @@ def load(
     cache_bytes: int | None = None,
     slots: int | None = None,
     backend: str | None = None,
+    draft_vocabulary: int | None = None,
 ) -> Model:
     """Loads a transformers folder (config, safetensors, tokenizer.json).
 
@@ -186,6 +188,8 @@ def load(
         cache_bytes: budget of the cache; None: a share of the free memory.
         slots: sessions at once; None: what the cache has room for.
         backend: of torch.compile, such as inductor; None: the model is not compiled.
+        draft_vocabulary: how many of the first tokens a drafter may say, beside the tokenizer's
+            own; None: all.
 
     Raises:
         ModelUnsupported: the folder is incomplete, or the engine can't run the model right.
@@ -208,8 +212,13 @@ def load(
         )
         module.eval().to(where)
         check_attention(module)
+        if draft_vocabulary is not None:
+            tokenizer = json.loads((folder / "tokenizer.json").read_bytes())
+            shorten_head(module, tokenizer, draft_vocabulary)
         kept_in = lay_out(module, weights, precision, where, compiles=backend == INDUCTOR)
         leave_files(module)
+        if draft_vocabulary is not None:
+            kept_in += f", {draft_vocabulary} tokens"
         plan = plan_cache(config, precision, where, budget=cache_bytes, slots=slots)
         facts = _facts(folder, module, plan, kept_in, fingerprint.result())
     return Model(module, facts, plan.make(), where, backend=backend)

@@ -16,7 +16,7 @@ from services.engine.allocator import give_back_large_memory, keep_freed_memory
 from services.engine.engine import Engine
 from services.engine.model import INDUCTOR, Model, load
 from services.engine.simulated import SimulatedModel
-from services.errors import CascadeError
+from services.errors import CascadeError, ModelUnsupported
 from services.pod.metrics import PodMetrics
 from services.pod.model_service import ModelServicer
 from services.pod.settings import PodSettings
@@ -60,6 +60,10 @@ def main(role: model_pb2.Role.ValueType, service: str, add_servicer: AddServicer
 def _load(settings: PodSettings, role: model_pb2.Role.ValueType) -> Model:
     if settings.simulate is not None:
         return SimulatedModel(settings.simulate, drafts=role == model_pb2.ROLE_DRAFTER)
+    if settings.draft_vocabulary and role != model_pb2.ROLE_DRAFTER:
+        raise ModelUnsupported(
+            "--draft-vocabulary: of a drafter alone; an expert's law stays whole"
+        )
     log.info("loading", model=settings.model)
     disable_progress_bar()  # a log is no terminal
     model = load(
@@ -70,6 +74,7 @@ def _load(settings: PodSettings, role: model_pb2.Role.ValueType) -> Model:
         cache_bytes=settings.cache_bytes or None,
         slots=settings.slots or None,
         backend=INDUCTOR if settings.compile else None,
+        draft_vocabulary=settings.draft_vocabulary or None,
     )
     keep_freed_memory()
     model.cache.shares = settings.share_prefixes

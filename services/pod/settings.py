@@ -26,6 +26,9 @@ class PodSettings(ServerSettings):
     weights: Literal["auto", "bfloat16", "int8", "int4"] = "auto"
     """What the weights are kept in.  auto: the dtype.  int8 and int4 round them: faster, and of an
     expert another law."""
+    draft_vocabulary: int = Field(default=0, ge=0)
+    """Of a drafter: how many tokens it may say, the first of its vocabulary, beside those of the
+    tokenizer's own.  Its steps are shorter, and its distribution another one.  0: all."""
     compile: bool = False
     """Whether the model is compiled: passes are padded to powers of two, and the first pass of each
     size takes long."""
@@ -51,4 +54,6 @@ class PodSettings(ServerSettings):
     def _has_one_model(self) -> Self:
         if bool(self.model) == (self.simulate is not None):
             raise ValueError("one of --model and --simulate must be given")
+        if self.draft_vocabulary and not self.model:
+            raise ValueError("--draft-vocabulary is of a model, and --simulate has none")
         return self

@@ -156,6 +156,7 @@ def main() -> None:
         "device",
         "weights",
         "gather",
+        "draft-vocabulary",
         "draft-ahead",
         "drafter",
         "expert",

@@ -32,6 +32,7 @@ def a_run() -> Run:
         models=("pair/drafter", "pair/expert"),
         dtype="float32",
         weights=("auto", "auto"),
+        draft_vocabulary=0,
         prompts=[Prompt(name, (1, 2, 3), chat=True)],
         max_tokens=8,
         repeats=2,

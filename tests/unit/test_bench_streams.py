@@ -104,6 +104,7 @@ def a_run(systems: Sequence[System], temperature: float = 0.0) -> Run:
         models=("pair/drafter", "pair/expert"),
         dtype="bfloat16",
         weights=("int4", "auto"),
+        draft_vocabulary=32768,
         temperature=temperature,
         max_tokens=8,
         repeats=1,
@@ -120,6 +121,7 @@ def test_ours_is_set_against_the_best_of_theirs() -> None:
     best = "the best of the others (vLLM, expert alone)"
     assert f"ours, SPECULATIVE against {best}: 2.00" in text
     assert "- Left out: no such Peer" in text
+    assert "our expert's auto; our drafter says 32768 tokens" in text
     assert row(text, "vLLM, expert alone", 1) == ["2 of 2"]
     assert to_json(a_run(SYSTEMS))["rates"]["2"][System.VLLM]["tokens_per_s"] == 2.5
 
