@@ -176,10 +176,9 @@ def _ask(
 async def _rounds(
     sizes: Sizes, addresses: Sequence[str], sessions: int, seconds: float
 ) -> tuple[int, float, float]:
-    done = 0
+    ends: list[float] = []
 
     async def session(channels: Sequence[grpc.aio.Channel]) -> None:
-        nonlocal done
         calls: list[Any] = [
             channel.stream_stream(f"/{_SERVICE}/{_METHOD}")() for channel in channels
         ]
@@ -188,7 +187,7 @@ async def _rounds(
             for call, message in steps:
                 await call.write(message)
                 await call.read()
-            done += 1
+            ends.append(time.perf_counter())
 
     channels = [
         grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) for address in addresses
@@ -196,9 +195,11 @@ async def _rounds(
     running = [asyncio.create_task(session(channels)) for _ in range(sessions)]
     me = psutil.Process()
     await asyncio.sleep(_WARM_UP_S)
-    began, start, cpu = done, time.perf_counter(), sum(me.cpu_times()[:2])
+    ends.clear()
+    cpu = sum(me.cpu_times()[:2])
     await asyncio.wait(running, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    told = done - began, time.perf_counter() - start, sum(me.cpu_times()[:2]) - cpu
+    cpu = sum(me.cpu_times()[:2]) - cpu
+    told = len(ends) - 1, ends[-1] - ends[0], cpu  # from the end of a round to that of another
     for task in running:
         if task.done():
             task.result()  # it has failed
