@@ -18,6 +18,7 @@ from router.cli.preflight import (
     find_models,
     needed_memory,
 )
+from router.cli.pods import model_pods
 from router.cli.weights import has_bfloat16, loaded_bytes, parameters
 
 
@@ -135,3 +136,16 @@ def test_a_pair_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert found.drafter == tmp_path / "qwen2.5-coder" / "drafter"
     with pytest.raises(StartFailed, match="no pair 'nobody'"):
         find_models("nobody", None, None)
+
+
+def test_the_drafter_alone_has_its_vocabulary_shortened(model: Path) -> None:
+    weights = {"drafter": "int4", "expert": "auto"}
+
+    def flags(draft_vocabulary: int) -> list[list[str]]:
+        models = Models("pair", model, model)
+        return [pod.flags for pod in model_pods(models, "auto", "cpu", weights, draft_vocabulary)]
+
+    whole, short = flags(0), flags(32768)
+    assert short[0] == [*whole[0], "--draft-vocabulary", "32768"]
+    assert short[1] == whole[1]
+    assert not [flag for flag in whole[0] if "vocabulary" in flag]

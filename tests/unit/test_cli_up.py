@@ -105,6 +105,8 @@ def test_up_status_logs_down(cascade: Cascade) -> None:
         f"cascade: already running, with another pair: {title}; `cascade down` stops it\n",
     )
     assert "another dtype" in cascade(*cascade.pair(), "--dtype", "bfloat16").err
+    short = cascade(*cascade.pair(), "--draft-vocabulary", "32768")
+    assert "another draft vocabulary" in short.err
 
     table = cascade("status")
     assert table.status == 0
