@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from router.cli.errors import StartFailed, UsageError
+from router.cli.pods import model_pods
 from router.cli.preflight import (
     POD_BYTES,
     Models,
@@ -18,7 +19,6 @@ from router.cli.preflight import (
     find_models,
     needed_memory,
 )
-from router.cli.pods import model_pods
 from router.cli.weights import has_bfloat16, loaded_bytes, parameters
 
 
