@@ -32,9 +32,9 @@ class PassReport:
     prefill: bool
     """Whether a part of a long feed was among them."""
     model_s: float
-    """Running the model."""
+    """Running the model; where a device works behind its host, queueing the pass."""
     after_s: float
-    """Deciding and taking: all that was done with the logits."""
+    """Deciding and taking: all that was done with the logits, the wait for a device included."""
 
 
 @contextmanager
