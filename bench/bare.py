@@ -29,6 +29,7 @@ from services.serving.options import CHANNEL_OPTIONS
 _PROCESSES = multiprocessing.get_context("spawn")
 _SERVICE, _METHOD = "bench.Bare", "Stream"
 _WARM_UP_S = 0.5
+_LEAST_ROUNDS = 10
 
 
 @dataclass(frozen=True)
@@ -198,11 +199,12 @@ async def _rounds(
     ends.clear()
     cpu = sum(me.cpu_times()[:2])
     await asyncio.wait(running, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    while len(ends) < _LEAST_ROUNDS and not any(task.done() for task in running):
+        await asyncio.wait(running, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     cpu = sum(me.cpu_times()[:2]) - cpu
-    told = len(ends) - 1, ends[-1] - ends[0], cpu  # from the end of a round to that of another
     for task in running:
         if task.done():
             task.result()  # it has failed
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)
-    return told
+    return len(ends) - 1, ends[-1] - ends[0], cpu  # from the end of a round to that of another

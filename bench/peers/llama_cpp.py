@@ -4,6 +4,7 @@ It serves the 4-bit files that the pair's folders are converted from: the same w
 products.
 """
 
+import http.client
 import json
 import os
 import socket
@@ -108,7 +109,7 @@ class LlamaCpp:
             try:
                 with self._opener.open(f"{self._url}/health", timeout=_POLL_S):
                     return
-            except OSError:
+            except (OSError, http.client.HTTPException):
                 time.sleep(_POLL_S)
         raise ServiceFailed(f"llama.cpp does not serve after {_START_S:g} s")
 
@@ -154,7 +155,7 @@ class LlamaCpp:
                     if last.get("tokens"):
                         at_s.append(time.perf_counter() - start)
                         token_ids += last["tokens"]
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise ServiceFailed(f"llama.cpp: {error}: {self._last_line()}") from error
         if not last.get("stop") or not at_s:
             raise ServiceFailed(f"llama.cpp broke an answer off: {self._last_line()}")

@@ -55,6 +55,7 @@ def streams(
             with serving(group, models, temperature, max(found), bar) as asks:
                 for of in found.values():
                     measure(asks, of, warm_up, max_tokens, repeats, bar)
+            del asks  # with the models that this process holds, before others are loaded
     run = Run(
         machine=watch.machine(),
         models=models.names,

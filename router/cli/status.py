@@ -86,9 +86,10 @@ def service_status(state: State, role: str) -> ServiceStatus:
 
 
 def _precision(info: model_pb2.GetModelInfoResponse) -> str:
-    """``bfloat16 cpu``, or ``int4 bfloat16 cpu`` where the weights are kept in another type."""
+    """``bfloat16 cpu``; ``int4 bfloat16 cpu, 32768 tokens`` of other weights and a short head."""
     kept = f"{info.weights} " if info.weights not in ("", info.dtype) else ""
-    return f"{kept}{info.dtype} {info.device}"
+    short = f", {info.draft_vocabulary} tokens" if info.draft_vocabulary else ""
+    return f"{kept}{info.dtype} {info.device}{short}"
 
 
 def _table(found: list[ServiceStatus]) -> Table:

@@ -88,6 +88,8 @@ def _plan(wanted: Wanted) -> tuple[State, list[PodPlan], list[str]]:
     if wanted.simulated is not None:
         if wanted.pair or wanted.drafter or wanted.expert:
             raise UsageError("--simulate takes no models: give neither --pair nor folders")
+        if wanted.draft_vocabulary:
+            raise UsageError("--simulate takes no --draft-vocabulary: there is no model to shorten")
         pods = simulated_pods(wanted.simulated)
         return State(SIMULATED, pods[0].title, pods[1].title, "auto", "auto"), pods, []
     models = find_models(wanted.pair, wanted.drafter, wanted.expert)

@@ -20,8 +20,8 @@ _RECONNECT: Options = [
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
 
-Identity = tuple[str, str, str, str]
-"""Tokenizer, weights, their format, dtype: what pods that replace each other have in common."""
+Identity = tuple[str, str, str, str, str]
+"""Tokenizer, weights, their format, dtype, draft vocabulary: pods that replace each other agree."""
 
 
 def identity(info: pb.GetModelInfoResponse) -> Identity:
@@ -31,6 +31,7 @@ def identity(info: pb.GetModelInfoResponse) -> Identity:
         info.weights_fingerprint,
         info.weights,
         info.dtype,
+        str(info.draft_vocabulary or "all"),
     )
 
 

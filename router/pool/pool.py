@@ -166,7 +166,7 @@ class Pool:
             other = pb.Role.Name(info.role).removeprefix("ROLE_").lower()
             return f"{pod.address} is to be the {self.role}, but it is the {other}"
         self._identity = self._identity or identity(info)
-        names = ("tokenizer", "weights", "weights' format", "dtype")
+        names = ("tokenizer", "weights", "weights' format", "dtype", "draft vocabulary")
         differ = [
             f"{name} {ours[:12]} and {theirs[:12]}"
             for name, ours, theirs in zip(names, self._identity, identity(info), strict=True)

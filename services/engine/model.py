@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,8 @@ class ModelFacts:
     cache_tokens: int
     """Tokens of all sessions together."""
     cache_bytes: int
+    draft_vocabulary: int = 0
+    """Tokens that a drafter was asked to keep to; 0: it says all."""
 
 
 class Model:
@@ -214,13 +216,12 @@ def load(
         check_attention(module)
         if draft_vocabulary is not None:
             tokenizer = json.loads((folder / "tokenizer.json").read_bytes())
-            shorten_head(module, tokenizer, draft_vocabulary)
+            shorten_head(module, tokenizer, draft_vocabulary, _end_token_ids(module))
         kept_in = lay_out(module, weights, precision, where, compiles=backend == INDUCTOR)
         leave_files(module)
-        if draft_vocabulary is not None:
-            kept_in += f", {draft_vocabulary} tokens"
         plan = plan_cache(config, precision, where, budget=cache_bytes, slots=slots)
         facts = _facts(folder, module, plan, kept_in, fingerprint.result())
+        facts = replace(facts, draft_vocabulary=draft_vocabulary or 0)
     return Model(module, facts, plan.make(), where, backend=backend)
 
 
@@ -238,9 +239,6 @@ def _facts(
         raise ModelUnsupported(
             f"{folder}: the tokenizer has {size} entries, the model only {text.vocab_size}"
         )
-    ends = module.generation_config.eos_token_id
-    if ends is None:
-        ends = text.eos_token_id
     template, special = _chat(folder)
     return ModelFacts(
         name="/".join(folder.resolve().parts[-2:]),
@@ -251,7 +249,7 @@ def _facts(
         special_tokens=special,
         vocabulary_size=size,
         context_length=min(int(text.max_position_embeddings), plan.tokens),
-        end_token_ids=tuple(sorted([ends] if isinstance(ends, int) else ends or [])),
+        end_token_ids=_end_token_ids(module),
         dtype=str(plan.dtype).removeprefix("torch."),
         device=plan.device.type,
         weights=weights,
@@ -260,6 +258,13 @@ def _facts(
         cache_tokens=plan.tokens,
         cache_bytes=plan.bytes,
     )
+
+
+def _end_token_ids(module: PreTrainedModel) -> tuple[int, ...]:
+    ends = module.generation_config.eos_token_id
+    if ends is None:
+        ends = module.config.get_text_config(decoder=True).eos_token_id
+    return tuple(sorted([ends] if isinstance(ends, int) else ends or []))
 
 
 def _vocabulary_size(tokenizer: dict[str, Any]) -> int:

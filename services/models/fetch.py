@@ -69,14 +69,14 @@ def _missing(
 
 
 def _check_space(missing: dict[Role, DownloadedModel], name: str, models_dir: Path) -> None:
-    """Refuse to begin what the disk cannot hold: each file beside its folder.
+    """Refuse to begin what the disk cannot hold: each file beside its folder, if one is to come.
 
-    The parts of a file that is being joined fit into the room of its folder to come.
+    The parts of a file that is being joined fit into the room of its folder; else they need theirs.
     """
     needed = 0
     for role, model in missing.items():
         converts = not is_present(models_dir / name / role)
-        needed += model.size + (max(model.size, model.folder_size) if converts else 0)
+        needed += model.size + max(model.size, model.folder_size if converts else 0)
     needed -= folder_bytes(models_dir / ".downloads")
     free = shutil.disk_usage(models_dir).free
     if needed > free:

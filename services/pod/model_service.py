@@ -45,6 +45,7 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
             weight_bytes=facts.weight_bytes,
             cache_bytes=facts.cache_bytes,
             cache_tokens=facts.cache_tokens,
+            draft_vocabulary=facts.draft_vocabulary,
         )
 
     async def GetTokenizer(

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from bench.bare import bare
+from bench.bare import Sizes, bare
 from bench.capacity.measure import added, load, sizes
 from bench.capacity.services import Placed, placed
+from bench.relay import Link
 
 CORES = os.sched_getaffinity(0)
 
@@ -49,6 +50,14 @@ def test_bare_streams_with_the_same_messages_carry_more_rounds(services: Placed)
     limit = bare(messages, sessions=1, seconds=2.0, cores=sorted(CORES))
     found = asyncio.run(load(services, sessions=1, seconds=2.0))
     assert limit.rounds_per_s > found.rounds_per_s
+
+
+def test_bare_streams_over_a_link_take_its_time_and_the_passes() -> None:
+    """Rounds longer than the time that is measured are counted all the same."""
+    sizes = Sizes(drafter_up=60, drafter_down=1000, expert_up=1000, expert_down=60)
+    link = Link(latency_s=0.01)
+    found = bare(sizes, sessions=1, seconds=0.01, passes_s=(0.016, 0.03), link=link)
+    assert 1 / found.rounds_per_s >= 0.016 + 0.03 + 4 * 0.01
 
 
 def _cores(process: psutil.Process) -> set[int]:

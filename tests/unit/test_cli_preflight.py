@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from router.cli.errors import StartFailed, UsageError
-from router.cli.pods import model_pods
+from router.cli.pods import Simulated, model_pods
 from router.cli.preflight import (
     POD_BYTES,
     Models,
@@ -19,6 +19,7 @@ from router.cli.preflight import (
     find_models,
     needed_memory,
 )
+from router.cli.up import Wanted, up
 from router.cli.weights import has_bfloat16, loaded_bytes, parameters
 
 
@@ -149,3 +150,8 @@ def test_the_drafter_alone_has_its_vocabulary_shortened(model: Path) -> None:
     assert short[0] == [*whole[0], "--draft-vocabulary", "32768"]
     assert short[1] == whole[1]
     assert not [flag for flag in whole[0] if "vocabulary" in flag]
+
+
+def test_simulated_models_have_no_vocabulary_to_shorten() -> None:
+    with pytest.raises(UsageError, match="--simulate takes no --draft-vocabulary"):
+        up(Wanted(draft_vocabulary=32768, simulated=Simulated()))

@@ -5,11 +5,12 @@ import json
 import pytest
 import torch
 from torch import nn
+from transformers import AutoModelForCausalLM
 
 from services.engine.linear import can_pack
 from services.engine.model import load
 from services.engine.quantized import QuantizedLinear
-from services.engine.short_head import ShortHead
+from services.engine.short_head import ShortHead, shorten_head
 from services.engine.weights import Weights, lay_out, weight_bytes
 from services.errors import ModelUnsupported
 from tests.services import TINY
@@ -53,8 +54,8 @@ def test_it_is_quantised_as_any_other_layer(weights: Weights) -> None:
 def test_a_loaded_drafter_says_only_what_it_knows() -> None:
     whole = load(TINY / "drafter", device="cpu", dtype="float32")
     short = load(TINY / "drafter", device="cpu", dtype="float32", draft_vocabulary=112)
-    assert short.facts.weights == "float32, 112 tokens"
-    assert whole.facts.weights == "float32"
+    assert (short.facts.weights, short.facts.draft_vocabulary) == ("float32", 112)
+    assert whole.facts.draft_vocabulary == 0
     assert short.facts.vocabulary_size == whole.facts.vocabulary_size
     assert short.facts.weight_bytes < whole.facts.weight_bytes
     prompt = [*PROMPT, 200]  # it reads every token, whether it says it or not
@@ -65,5 +66,23 @@ def test_a_loaded_drafter_says_only_what_it_knows() -> None:
 
 def test_a_vocabulary_that_is_no_shorter_is_refused() -> None:
     size = json.loads((TINY / "drafter/config.json").read_text())["vocab_size"]
-    with pytest.raises(ModelUnsupported, match=f"draft vocabulary of 300: the model has {size}"):
+    with pytest.raises(
+        ModelUnsupported, match=f"300, rounded up to 304: the model has no more than {size}"
+    ):
         load(TINY / "drafter", device="cpu", dtype="float32", draft_vocabulary=300)
+
+
+def test_the_tokens_that_end_an_answer_are_kept_whatever_they_are() -> None:
+    module = AutoModelForCausalLM.from_pretrained(TINY / "drafter")
+    shorten_head(module, {}, 96, [200, 256])
+    with torch.inference_mode():
+        logits = module(torch.tensor([PROMPT])).logits[0, -1]
+    known = (logits > -torch.inf).nonzero().flatten().tolist()
+    assert known == [*range(110), 200, 256]
+
+
+def test_logits_that_are_capped_after_the_layer_are_refused() -> None:
+    module = AutoModelForCausalLM.from_pretrained(TINY / "drafter")
+    module.config.final_logit_softcapping = 15.0
+    with pytest.raises(ModelUnsupported, match="not those of a linear output layer"):
+        shorten_head(module, {}, 96, [])
