@@ -11,10 +11,10 @@ from pathlib import Path
 
 from bench.errors import ServiceFailed
 from bench.pair import Pair
+from bench.stopping import stop
 from services.serving.settings import SHARED_GATHER
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
-_STOP_TIMEOUT_S = 20.0
 _POLL_S = 0.1
 
 
@@ -131,9 +131,4 @@ def service(folder: Path, name: str, module: str, flags: list[str]) -> Iterator[
     try:
         yield Service(name, process, log, port)
     finally:
-        process.terminate()
-        try:
-            process.wait(_STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        stop(process)

@@ -22,6 +22,7 @@ from typing import Any
 from bench.answer import Answer
 from bench.errors import ServiceFailed
 from bench.pair import Pair
+from bench.stopping import stop
 from services.models.catalog import Catalog, default_models_dir
 from services.models.specs import ROLES, DownloadedModel
 
@@ -36,7 +37,6 @@ _CONTEXT = 2048
 _START_S = 300.0
 _POLL_S = 0.2
 _ANSWER_S = 600.0
-_STOP_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -205,12 +205,7 @@ def running(pair: Pair, folder: Path, *, drafts: bool, sessions: int) -> Iterato
         server.wait()
         yield server
     finally:
-        process.terminate()
-        try:
-            process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        stop(process)
 
 
 def _free_port() -> int:

@@ -11,6 +11,7 @@ from typing import Any
 from bench.answer import Answer
 from bench.errors import ServiceFailed
 from bench.pair import Pair
+from bench.stopping import stop
 
 ENVIRONMENT = Path(__file__).resolve().parents[2] / ".peers/vllm"
 """Which ``make peer-vllm`` makes."""
@@ -21,7 +22,6 @@ DRAFTED = 5
 _CHILD = Path(__file__).with_name("vllm_child.py")
 _SESSIONS = 16
 _CONTEXT = 4096
-_STOP_TIMEOUT_S = 20.0
 
 
 def installed() -> bool:
@@ -140,8 +140,4 @@ def running(pair: Pair, folder: Path, *, drafts: bool) -> Iterator[Vllm]:
             vllm.wait()
             yield vllm
         finally:
-            process.terminate()
-            try:
-                process.wait(_STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            stop(process)
