@@ -50,6 +50,15 @@ def server_flags(module: str) -> tuple[str, ...]:
     )
 
 
+def client_variables() -> dict[str, str]:
+    """What commands find in their environment."""
+    if not ON:
+        return {}
+    folder = _folder()
+    files = {"CA": "authority.pem", "CERT": "client.pem", "KEY": "client.key"}
+    return {f"CASCADE_TLS_{name}": str(folder / file) for name, file in files.items()}
+
+
 def _credentials() -> grpc.ChannelCredentials:
     folder = _folder()
     return grpc.ssl_channel_credentials(

@@ -1,84 +1,17 @@
-"""How the command reaches a router that was named: TLS, and the API key.
-
-All of it comes from the environment, where flags of ``cascade`` put what they are given, so that
-a process in this one's place has it, too.  The key has no flag: others could read it in the list
-of processes.
-"""
+"""Where flags of ``cascade`` leave what they are given: in the environment."""
 
 import os
-from pathlib import Path
 
-from pydantic import SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
-
-from router.cli.errors import UsageError
-from services.serving.channels import PLAIN, ClientTls
-from services.serving.settings import is_loopback
-from services.serving.tls import TlsFiles
-
-PREFIX = "CASCADE_"
-
-
-class Access(BaseSettings):
-    """What a caller shows and believes."""
-
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
-
-    tls_ca: str = ""
-    tls_cert: str = ""
-    tls_key: str = ""
-    tls_name: str = ""
-    api_key: SecretStr = SecretStr("")
-    api_key_file: str = ""
-
-    @property
-    def tls(self) -> ClientTls:
-        """Plain where no authority is given.
-
-        Raises:
-            UsageError: half of it is given, or a file can't be used.
-        """
-        if not self.tls_ca:
-            if self.tls_cert or self.tls_key or self.tls_name:
-                raise UsageError("--tls-cert, --tls-key and --tls-name need --tls-ca")
-            return PLAIN
-        files = TlsFiles(self.tls_cert, self.tls_key, self.tls_ca)
-        try:
-            files.load()
-        except ValueError as error:
-            raise UsageError(str(error)) from error
-        return ClientTls(files, self.tls_name)
-
-    def metadata(self, address: str) -> tuple[tuple[str, str], ...]:
-        """Of a call.
-
-        Raises:
-            UsageError: the key can't be read, or would cross a network in the clear.
-        """
-        key = self._key()
-        if not key:
-            return ()
-        if not self.tls_ca and not is_loopback(address.rpartition(":")[0].strip("[]")):
-            raise UsageError(f"an API key is not sent to {address} without TLS: give --tls-ca")
-        return (("authorization", f"Bearer {key}"),)
-
-    def _key(self) -> str:
-        if not self.api_key_file:
-            key = self.api_key.get_secret_value()
-            where = f"{PREFIX}API_KEY"
-        else:
-            where = f"{PREFIX}API_KEY_FILE"
-            try:
-                key = Path(self.api_key_file).read_text(encoding="utf-8").strip()
-            except (OSError, ValueError) as error:
-                why = getattr(error, "strerror", None) or "no text"
-                raise UsageError(f"{where}: can't read {self.api_key_file}: {why}") from error
-        if not (key.isascii() and key.isprintable()) or " " in key:
-            raise UsageError(f"{where}: a key has printable ASCII alone")
-        return key
+from services.serving.access import PREFIX, Access
 
 
 def remember(tls_ca: str, tls_cert: str, tls_key: str, tls_name: str) -> None:
     """Puts what flags gave where ``Access`` finds it."""
     given = {"TLS_CA": tls_ca, "TLS_CERT": tls_cert, "TLS_KEY": tls_key, "TLS_NAME": tls_name}
     os.environ.update({PREFIX + name: value for name, value in given.items() if value})
+
+
+def forget() -> None:
+    """Takes out of it what is of no service that runs here: these are plain and open."""
+    for name in Access.model_fields:
+        os.environ.pop(PREFIX + name.upper(), None)

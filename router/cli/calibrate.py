@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from typing import NoReturn
 
+from router.cli.access import forget
 from router.cli.errors import NotRunning, UsageError
 from router.cli.processes import find
 from router.cli.state import ROLES, StateStore
@@ -37,6 +38,8 @@ def calibrate(
         CliError: no services run here, or only some addresses are given.
     """
     where = service_addresses(addresses, StateStore.default())
+    if not all(addresses.get(role) for role in ROLES):
+        forget()
     arguments = [f"{OPTIONS[role]}={where[role]}" for role in ROLES]
     for name, value in options.items():
         if value is True:

@@ -12,10 +12,10 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
-from router.cli.access import Access
-from router.cli.errors import CallFailed, NotRunning
+from router.cli.errors import CallFailed, NotRunning, UsageError
 from router.cli.processes import find
 from router.cli.state import StateStore
+from services.serving.access import Access
 from services.serving.channels import PLAIN, ClientTls, open_blocking_channel
 
 _PROBE_S = 2.0
@@ -85,8 +85,11 @@ def generating(
         CallFailed: the call ended with an error while the block read it.
         UsageError: TLS or the API key is not usable as given.
     """
-    tls = target.access.tls if target.access else PLAIN
-    metadata = target.access.metadata(target.address) if target.access else ()
+    try:
+        tls = target.access.tls if target.access else PLAIN
+        metadata = target.access.metadata(target.address) if target.access else ()
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     with channel_to(target.address, tls) as channel:
         try:
             yield router_pb2_grpc.RouterServiceStub(channel).Generate(request, metadata=metadata)

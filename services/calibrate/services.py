@@ -18,8 +18,9 @@ from cascade.v1 import (
     router_pb2_grpc,
 )
 
-from services.calibrate.errors import ServiceFailed
-from services.serving.options import CHANNEL_OPTIONS
+from services.calibrate.errors import ServiceFailed, UsageError
+from services.serving.access import Access
+from services.serving.channels import open_blocking_channel
 
 Result = TypeVar("Result")
 
@@ -54,8 +55,15 @@ class Answer:
 class Services:
     """A channel to each of the services."""
 
-    def __init__(self, addresses: Addresses, channels: dict[str, grpc.Channel]) -> None:
+    def __init__(
+        self,
+        addresses: Addresses,
+        channels: dict[str, grpc.Channel],
+        metadata: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        """``metadata``: of calls to the router."""
         self._addresses = addresses
+        self._metadata = metadata
         self._channels = channels
         self._router = router_pb2_grpc.RouterServiceStub(channels["router"])
         self._drafter = drafter_pb2_grpc.DrafterServiceStub(channels["drafter"])
@@ -86,7 +94,8 @@ class Services:
             ServiceFailed: the router can't be reached, or refused or lost the call.
         """
         answer = Answer()
-        for response in self._call("router", lambda: list(self._router.Generate(request))):
+        ask = partial(self._router.Generate, request, metadata=self._metadata)
+        for response in self._call("router", lambda: list(ask())):
             match response.WhichOneof("event"):
                 case "started":
                     answer.started = response.started
@@ -137,12 +146,21 @@ class Services:
 
 @contextmanager
 def connected(addresses: Addresses) -> Iterator[Services]:
-    """Channels to the services while the block runs.  Nothing is called yet."""
+    """Channels to the services while the block runs, as ``Access`` says.  Nothing is called yet.
+
+    Raises:
+        UsageError: TLS or the API key is not usable as given.
+    """
     with ExitStack() as stack:
-        channels = {
-            role: stack.enter_context(
-                grpc.insecure_channel(str(getattr(addresses, role)), CHANNEL_OPTIONS)
-            )
-            for role in ("router", "drafter", "expert")
-        }
-        yield Services(addresses, channels)
+        access = Access()
+        try:
+            metadata = access.metadata(addresses.router)
+            channels = {
+                role: open_blocking_channel(str(getattr(addresses, role)), access.tls)
+                for role in ("router", "drafter", "expert")
+            }
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        for channel in channels.values():
+            stack.enter_context(channel)
+        yield Services(addresses, channels, metadata)

@@ -19,10 +19,8 @@ from services.calibrate.services import Services as Calls
 from services.calibrate.setting import Setting
 from services.rules.registry import RULES
 from tests.services import ENVIRONMENT, Services
-from tests.tls import ON
+from tests.tls import client_variables
 from tests.unit.cli_command import Outcome, process
-
-pytestmark = pytest.mark.skipif(ON, reason="`cascade calibrate` speaks without TLS")
 
 TEXTS = sorted(pydoc_data.topics.topics.values())
 PROMPTS = [" ".join(text.split())[:30] for text in TEXTS[:6]]
@@ -30,7 +28,9 @@ NAMED = [Prompt(text, text) for text in PROMPTS]
 
 
 @pytest.fixture
-def calls(tiny_services: Services) -> Iterator[Calls]:
+def calls(tiny_services: Services, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calls]:
+    for name, value in client_variables().items():
+        monkeypatch.setenv(name, value)
     addresses = Addresses(
         tiny_services.address, tiny_services.drafter.address, tiny_services.expert.address
     )
@@ -53,7 +53,7 @@ class Cascade:
 
     def __call__(self, *arguments: str) -> Outcome:
         command = ["calibrate", str(self._prompts), *self._addresses, *arguments]
-        return process(*command, environment=ENVIRONMENT)
+        return process(*command, environment=ENVIRONMENT | client_variables())
 
 
 @pytest.fixture

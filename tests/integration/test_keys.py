@@ -20,7 +20,7 @@ from router.access.keys import find, hash_key, load_keys, new_key
 from tests import services
 from tests.client import make_request
 from tests.services import Process, Services, await_port, launch
-from tests.tls import ON, open_channel
+from tests.tls import client_variables, open_channel
 from tests.unit.cli_command import Outcome, process
 
 ANN, BOB, LATE = (new_key() for _ in range(3))
@@ -178,18 +178,18 @@ def cascade(*arguments: str, **environment: str) -> Outcome:
     return process(*arguments, environment=services.ENVIRONMENT | environment)
 
 
-@pytest.mark.skipif(ON, reason="its commands are those of a router without TLS")
 def test_the_command_brings_the_key(keyed: Keyed, tmp_path: Path) -> None:
     asking = ["generate", "abc", "--raw", "--json", "--max-tokens", "4"]
     asking += ["--address", keyed.process.address]
-    without = cascade(*asking)
+    tls = client_variables()
+    without = cascade(*asking, **tls)
     assert without.status == 1
     assert without.err.startswith("cascade: unauthenticated: an API key is needed")
-    assert json.loads(cascade(*asking, CASCADE_API_KEY=ANN).out)["token_ids"]
+    assert json.loads(cascade(*asking, CASCADE_API_KEY=ANN, **tls).out)["token_ids"]
     file = tmp_path / "key"
     file.write_text(ANN + "\n")
-    assert json.loads(cascade(*asking, CASCADE_API_KEY_FILE=str(file)).out)["token_ids"]
-    absent = cascade(*asking, CASCADE_API_KEY_FILE=str(tmp_path / "absent"))
+    assert json.loads(cascade(*asking, CASCADE_API_KEY_FILE=str(file), **tls).out)["token_ids"]
+    absent = cascade(*asking, CASCADE_API_KEY_FILE=str(tmp_path / "absent"), **tls)
     assert absent.status == 2
     assert "CASCADE_API_KEY_FILE: can't read" in absent.err
     asking[-1] = "cascade.test:50050"

@@ -2,8 +2,8 @@
 
 import os
 import re
-import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from k8s.images import names
 from k8s.images.contents import LABEL, contents
 
 ROOT = Path(__file__).parents[2]
+SHELLCHECK = str(Path(sys.executable).parent / "shellcheck")
 SCRIPTS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "k8s").rglob("*.sh"))
 
 
@@ -22,10 +23,9 @@ def run(*command: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-@pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_shellcheck_has_nothing_to_say(script: str) -> None:
-    done = run("shellcheck", "--external-sources", script)
+    done = run(SHELLCHECK, "--external-sources", script)
     assert done.returncode == 0, done.stdout
 
 
