@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import grpc
 from cascade.v1 import law_pb2, router_pb2, router_pb2_grpc
 
 from tests.tls import open_channel
@@ -33,8 +34,8 @@ class Result:
 class Client:
     """Speaks to one router."""
 
-    def __init__(self, address: str) -> None:
-        self.channel = open_channel(address)
+    def __init__(self, address: str, *, plain: bool = False) -> None:
+        self.channel = grpc.aio.insecure_channel(address) if plain else open_channel(address)
         self.stub = router_pb2_grpc.RouterServiceStub(self.channel)
 
     async def generate(self, timeout_s: float = 60, **fields: Any) -> Result:
@@ -70,9 +71,9 @@ def make_request(**fields: Any) -> router_pb2.GenerateRequest:
 
 
 @asynccontextmanager
-async def connected(address: str) -> AsyncIterator[Client]:
-    """A client whose channel is closed at the end."""
-    client = Client(address)
+async def connected(address: str, *, plain: bool = False) -> AsyncIterator[Client]:
+    """A client whose channel is closed at the end; ``plain``: of services that never have TLS."""
+    client = Client(address, plain=plain)
     try:
         yield client
     finally:

@@ -13,9 +13,6 @@ from bench.network.predicted import Times
 from bench.network.services import Network, network
 from bench.relay import Relay
 from tests.client import Client, connected, make_request
-from tests.tls import ON
-
-pytestmark = pytest.mark.skipif(ON, reason="its services are the bench's, which are plain")
 
 TOKENS = 60
 LAWS: dict[str, dict[str, Any]] = {
@@ -45,7 +42,7 @@ async def answer(client: Client, seed: int, **fields: Any) -> list[int]:
 
 @pytest.mark.parametrize("name", LAWS)
 async def test_latency_and_drafting_ahead_change_no_token(net: Network, name: str) -> None:
-    async with connected(net.router) as client:
+    async with connected(net.router, plain=True) as client:
         net.link.latency_s = net.link.jitter_s = 0.0
         seeds = range(3)
         plain = await asyncio.gather(
@@ -61,7 +58,7 @@ async def test_latency_and_drafting_ahead_change_no_token(net: Network, name: st
 
 
 async def test_the_expert_alone_says_the_same_at_temperature_0(net: Network) -> None:
-    async with connected(net.router) as client:
+    async with connected(net.router, plain=True) as client:
         net.link.latency_s = net.link.jitter_s = 0.0
         alone = await answer(client, 5, mode=law_pb2.MODE_EXPERT)
         assert await answer(client, 5, mode=law_pb2.MODE_SPECULATIVE) == alone
@@ -69,7 +66,7 @@ async def test_the_expert_alone_says_the_same_at_temperature_0(net: Network) -> 
 
 async def test_where_it_does_not_pay_the_router_lets_the_expert_go_on_alone(net: Network) -> None:
     """A round trip of ten passes of the expert; the tokens are the same."""
-    async with connected(net.router) as client:
+    async with connected(net.router, plain=True) as client:
         net.link.jitter_s, net.link.latency_s = 0.0, 0.015
         fields: dict[str, Any] = {
             "mode": law_pb2.MODE_SPECULATIVE,
@@ -89,13 +86,13 @@ async def test_a_connection_that_is_reset_ends_the_answer_with_unavailable(net: 
     """And the next one goes through."""
     net.link.latency_s = net.link.jitter_s = 0.0
     with Relay(net.router) as relay:
-        async with connected(relay.address) as client:
+        async with connected(relay.address, plain=True) as client:
             call = client.stub.Generate(make_request(prompt=[1, 2], max_tokens=3000))
             await call.read()
             relay.reset()
             assert await call.code() == grpc.StatusCode.UNAVAILABLE
         # On a connection of its own: the old one's channel may not know yet that it is gone.
-        async with connected(relay.address) as client:
+        async with connected(relay.address, plain=True) as client:
             result = await client.generate(prompt=[1, 2], max_tokens=5)
             assert len(result.tokens) == 5
 
