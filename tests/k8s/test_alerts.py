@@ -20,8 +20,8 @@ DRAFTED, ACCEPTED = (
 )
 FIRST = "cascade:time_to_first_token_seconds_bucket"
 
-# It comes with Prometheus alone, and no Python package brings it: nothing else knows the language of
-# the expressions well enough to try them on series.
+# It comes with Prometheus alone, and no Python package brings it: nothing else knows the
+# expressions' language well enough to try them on series.
 pytestmark = pytest.mark.skipif(not PROMTOOL, reason="promtool (Debian: prometheus) is not here")
 
 # Per minute, for three hours.  All is well with these, and each case changes one.
