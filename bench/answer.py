@@ -24,6 +24,8 @@ class Answer:
     """In how many pieces the tokens came.  Assisted generation sends one for each round."""
     statistics: router_pb2.Statistics | None = None
     """What the router counted; None where there is no router."""
+    stop_string: str | None = None
+    """The stop string that ended it, if one did."""
 
     @property
     def emitted(self) -> tuple[int, ...]:
@@ -37,6 +39,7 @@ class Answer:
         return {
             "token_ids": list(self.token_ids),
             "end_token_id": self.end_token_id,
+            "stop_string": self.stop_string,
             "first_s": self.first_s,
             "total_s": self.total_s,
             "groups": self.groups,
@@ -55,6 +58,7 @@ class Answer:
         return cls(
             token_ids=tuple(values["token_ids"]),
             end_token_id=values["end_token_id"],
+            stop_string=values["stop_string"],
             first_s=values["first_s"],
             total_s=values["total_s"],
             groups=values["groups"],

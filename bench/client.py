@@ -66,4 +66,5 @@ class Client:
             total_s=total_s,
             groups=groups,
             statistics=finished.statistics,
+            stop_string=finished.stop_string if finished.HasField("stop_string") else None,
         )

@@ -11,7 +11,7 @@ from bench.errors import BadOption
 from bench.machine import Watch
 from bench.pair import Pair, choose_pair
 from bench.progress import progress_bar
-from bench.quality.ask import ask, settings
+from bench.quality.ask import Asking, ask, settings
 from bench.quality.judge import judge
 from bench.quality.kept import NAME, keeping
 from bench.quality.plot import save_plot
@@ -35,6 +35,10 @@ def quality(
         int | None, typer.Option(min=1, help="Problems, spread over all", show_default="all 164")
     ] = None,
     max_tokens: options.MaxTokens = 512,
+    at_once: Annotated[int, typer.Option(min=1, help="Problems asked of a system at once")] = 1,
+    chat: Annotated[
+        bool, typer.Option("--chat", help="Problems as user messages, not as texts to continue")
+    ] = False,
     systems: Annotated[
         str, typer.Option(help="Names with commas between, a rule with or without :alpha")
     ] = DEFAULT,
@@ -55,12 +59,13 @@ def quality(
     chosen = parse_systems(ALL if everything else systems)
     models = choose_pair(pair, drafter, expert, dtype, drafter_weights, expert_weights)
     problems = read_problems(limit)
-    shaping = settings(models, max_tokens)
+    asking = Asking(max_tokens, at_once, chat)
+    shaping = settings(models, asking)
     with (
         keeping(keep, shaping) as kept,
         progress_bar(2 * len(chosen) * len(problems)) as bar,
     ):
-        had = ask(chosen, models, problems, kept, bar, max_tokens)
+        had = ask(chosen, models, problems, kept, bar, asking)
         judged = judge(chosen, problems, kept, bar)
     run = Run(
         machine=watch.machine(),

@@ -1,10 +1,14 @@
 """Asks every system every problem, but for what was answered in an earlier run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from transformers import AutoTokenizer
 
+from bench.answer import Answer
 from bench.client import Client
 from bench.pair import Pair
 from bench.progress import Bar
@@ -16,14 +20,33 @@ from bench.services import running
 from services.engine.fingerprint import weights_fingerprint
 
 _WARM_UP_TOKENS = 12
+_TURN = 5
+"""Problems of a system's turn, for each that it is asked at once."""
 _NO_SHARING = ("--no-share-prefixes",)
 """Every system is asked the same prompts; none is to find what another left."""
 
 Decode = Callable[[Sequence[int]], str]
+Turn = tuple[System, Sequence[Problem]]
+"""A system and what it is asked in one go."""
 
 
-def settings(pair: Pair, max_tokens: int) -> dict[str, Any]:
-    """All that shapes an answer beside its system and problem, and so names it where it is kept."""
+@dataclass(frozen=True)
+class Asking:
+    """How every system is asked."""
+
+    max_tokens: int
+    """Of an answer."""
+    at_once: int
+    """Problems."""
+    chat: bool
+    """Whether a problem is a user message, instead of a text that is continued."""
+
+
+def settings(pair: Pair, asking: Asking) -> dict[str, Any]:
+    """All that shapes an answer and its times beside its system and problem.
+
+    So it names the answer where it is kept.
+    """
     drafter, expert = (weights_fingerprint(folder) for folder in pair.folders)
     return {
         "drafter": drafter,
@@ -32,7 +55,7 @@ def settings(pair: Pair, max_tokens: int) -> dict[str, Any]:
         "drafter_weights": pair.drafter_weights,
         "expert_weights": pair.expert_weights,
         "temperature": 0,
-        "max_tokens": max_tokens,
+        **asdict(asking),
     }
 
 
@@ -42,51 +65,85 @@ def ask(
     problems: Sequence[Problem],
     kept: Kept,
     bar: Bar,
-    max_tokens: int,
+    asking: Asking,
 ) -> int:
     """Fills ``kept`` with the answers that it lacks; gives how many it had.
 
-    The systems take turns at each problem, each time beginning with another, so that what an
-    interrupted run leaves treats them alike.  Without anything to ask no service is started.
+    The systems take turns at some problems each, each time beginning with another, so that what an
+    interrupted run leaves treats them alike.  Whoever has its turn is asked several problems
+    at once, the next as soon as one is answered.  Without anything to ask no service is started.
 
     Raises:
         ServiceFailed: a service did not start, or failed a request.
     """
-    missing = [
-        (system, problem)
-        for turn, problem in enumerate(problems)
-        for system in _rotated(systems, turn)
-        if kept.get(system.name, problem.name) is None
+    size = _TURN * asking.at_once
+    turns = [
+        (system, missing)
+        for number, start in enumerate(range(0, len(problems), size))
+        for system in _rotated(systems, number)
+        if (missing := _missing(system, problems[start : start + size], kept))
     ]
-    had = len(systems) * len(problems) - len(missing)
+    had = len(systems) * len(problems) - sum(len(missing) for _, missing in turns)
     for _ in range(had):
         bar.advance()
-    if missing:
+    if turns:
         bar.say("starting the services")
-        with running(pair, pod_flags=_NO_SHARING) as router, Client(router) as client:
-            _answer(client, missing, pair, kept, bar, max_tokens)
+        with (
+            running(pair, pod_flags=_NO_SHARING) as router,
+            Client(router) as client,
+            _threads(asking.at_once) as threads,
+        ):
+            _warm_up(client, turns, pair, bar)
+            _answer(client, threads, turns, kept, bar, asking, _decoder(pair))
     return had
+
+
+def _missing(system: System, problems: Sequence[Problem], kept: Kept) -> list[Problem]:
+    return [problem for problem in problems if kept.get(system.name, problem.name) is None]
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[ThreadPoolExecutor]:
+    """Interrupted, what has not begun never does; what has ends with its client."""
+    threads = ThreadPoolExecutor(number)
+    try:
+        yield threads
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _warm_up(client: Client, turns: Sequence[Turn], pair: Pair, bar: Bar) -> None:
+    prompt = warm_up_prompt(pair.expert)
+    for system in dict.fromkeys(system for system, _ in turns):
+        bar.say(f"warming up: {system.name}")
+        request = system.request("", _WARM_UP_TOKENS, chat=True)
+        request.token_ids.ids.extend(prompt.token_ids)
+        client.answer(request)
 
 
 def _answer(
     client: Client,
-    missing: Sequence[tuple[System, Problem]],
-    pair: Pair,
+    threads: ThreadPoolExecutor,
+    turns: Sequence[Turn],
     kept: Kept,
     bar: Bar,
-    max_tokens: int,
+    asking: Asking,
+    decode: Decode,
 ) -> None:
-    decode, warm_up = _decoder(pair), warm_up_prompt(pair.expert)
-    for system in dict.fromkeys(system for system, _ in missing):
-        bar.say(f"warming up: {system.name}")
-        request = system.request("", _WARM_UP_TOKENS)
-        request.token_ids.ids.extend(warm_up.token_ids)
-        client.answer(request)
-    for system, problem in missing:
-        bar.say(f"{problem.name}: {system.name}")
-        answer = client.answer(system.request(problem.prompt, max_tokens))
-        kept.put(system.name, problem.name, KeptAnswer(answer, decode(answer.token_ids)))
-        bar.advance()
+    for system, missing in turns:
+        asked: dict[Future[Answer], Problem] = {
+            threads.submit(
+                client.answer,
+                system.request(problem.prompt, asking.max_tokens, chat=asking.chat),
+            ): problem
+            for problem in missing
+        }
+        bar.say(f"{system.name}, from {missing[0].name} on")
+        for answered in as_completed(asked):
+            answer, problem = answered.result(), asked[answered]
+            kept.put(system.name, problem.name, KeptAnswer(answer, decode(answer.token_ids)))
+            bar.say(f"{problem.name}: {system.name}")
+            bar.advance()
 
 
 def _decoder(pair: Pair) -> Decode:

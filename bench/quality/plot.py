@@ -29,7 +29,7 @@ def save_plot(run: Run, folder: Path) -> Path:
         "95 % intervals (Wilson)"
     )
     _draw(left, run, lambda summary: summary.tokens_per_s)
-    left.set_xlabel("speed, tokens per second, one stream")
+    left.set_xlabel(f"speed, tokens per second, {run.streams}")
     left.set_ylabel("pass@1, share of problems solved")
     left.set_ylim(-0.04, 1.06)
     _draw(right, run, lambda summary: summary.calls_per_token)

@@ -11,7 +11,7 @@ from bench.machine import Machine
 from bench.markdown import Cell, bullets, document, table
 from bench.quality.sandbox import Limits
 from bench.quality.summary import Beside, Judged, Summary, beside, summarise
-from bench.quality.systems import EXPERT, LOSSLESS, System
+from bench.quality.systems import EXPERT, LOSSLESS, STOP_STRINGS, System
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,12 @@ class Run:
     """How answers were kept from the network while they were tested."""
     judged: Mapping[System, Sequence[Judged]]
     """The answers of each system, in the order of the problems."""
+
+    @property
+    def streams(self) -> str:
+        """Whose speed is told."""
+        at_once = self.settings["at_once"]
+        return "one stream" if at_once == 1 else f"each of {at_once} streams at once"
 
     @cached_property
     def summaries(self) -> dict[System, Summary]:
@@ -72,20 +78,26 @@ def _set_up(run: Run) -> list[str]:
         f"Models: drafter {drafter}, expert {expert}, {run.settings['dtype']}; the drafter's "
         f"weights {run.kept_in[0]}, the expert's {run.kept_in[1]}",
         f"Prompts: {len(run.problems)} of HumanEval, spread over it (0, 20, ..., 160, 1, 21, ...), "
-        "each as one user message in the expert's chat template, where it has one; greedy, at most "
-        f"{run.settings['max_tokens']} new tokens; {run.had} of {answers} answers come from "
-        "earlier runs, with their times",
+        f"each {_asked(run)}; greedy, at most {run.settings['max_tokens']} new tokens",
+        f"{run.had} of {answers} answers come from earlier runs, with their times",
         "pass@1: the share of problems whose first answer passes the tests, with Wilson's interval "
         "of 95 % confidence. The systems answer the same problems, so that they can differ "
         "from each other by less than by their intervals: the table beside the expert tells how",
-        "tokens/s: all tokens by all time, prompts included, one stream over loopback. Systems "
-        "take turns at each problem, and speculation goes on where it does not pay",
+        f"tokens/s: all tokens by all time, prompts included, {run.streams} over loopback. Systems "
+        "take turns, and speculation goes on where it does not pay",
         "Expert calls: passes of the expert's model; one verifies a block, or decodes a token. The "
         "prompt goes with the first",
         f"Tests: each in a fresh Python process, at most {limits.cpu_s} s of processor time, "
         f"{limits.wall_s:g} s in all, {limits.memory_bytes / 2**30:g} GiB; kept from the network "
         f"by {run.isolation}",
     ]
+
+
+def _asked(run: Run) -> str:
+    if run.settings["chat"]:
+        return "as one user message in the expert's chat template, where it has one"
+    stops = ", ".join(f"`{stop.encode('unicode_escape').decode()}`" for stop in STOP_STRINGS)
+    return f"continued as it stands, as in Chen et al. 2021, until {stops}"
 
 
 def _table(summaries: Mapping[System, Summary]) -> str:

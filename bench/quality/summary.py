@@ -25,7 +25,7 @@ class Judged:
     @property
     def cut(self) -> bool:
         """Whether its length ended it."""
-        return self.answer.end_token_id is None
+        return self.answer.end_token_id is None and self.answer.stop_string is None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,11 @@ _THINNED = 4
 """Of a rule's alphas every so manyth is asked: each is a whole run of the problems."""
 
 
+STOP_STRINGS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint", "\n```")
+"""What begins after a function.  Chen et al. 2021 (arXiv:2107.03374), section 2.1, has the first
+five; models that were taught to chat also close a fence that nobody opened."""
+
+
 @dataclass(frozen=True)
 class System:
     """Who answers."""
@@ -28,13 +33,21 @@ class System:
         """On the command line and in the reports."""
         return self.family if self.alpha is None else f"{self.family}:{self.alpha:g}"
 
-    def request(self, text: str, max_tokens: int) -> router_pb2.GenerateRequest:
-        """Asks for its greedy answer to a user message; all else is the router's default.
+    def request(self, text: str, max_tokens: int, *, chat: bool) -> router_pb2.GenerateRequest:
+        """Asks for its greedy answer; all else is the router's default.
 
         But speculation goes on where it does not pay: the expert alone would be another system.
+
+        Args:
+            text: the problem.
+            max_tokens: of the answer.
+            chat: whether the problem is one user message, answered to its end, instead of a text
+                that is continued until the function is over.
         """
         return router_pb2.GenerateRequest(
             text=text,
+            raw=not chat,
+            stop_strings=() if chat else STOP_STRINGS,
             mode=self.mode,
             rule=self.rule,
             alpha=self.alpha,

@@ -1,6 +1,7 @@
 """Quality: systems, kept answers, intervals, figures and the report."""
 
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from cascade.v1.router_pb2 import Statistics
 from bench.answer import Answer
 from bench.errors import BadOption
 from bench.progress import progress_bar
-from bench.quality.ask import ask
+from bench.quality.ask import Asking, ask
 from bench.quality.interval import wilson
 from bench.quality.judge import judge
 from bench.quality.kept import NAME, Kept, KeptAnswer, keeping
@@ -24,7 +25,8 @@ from bench.quality.systems import ALL, DEFAULT, EXPERT, LOSSLESS, System, parse_
 from tests.unit.bench_samples import an_answer, statistics
 from tests.unit.test_bench_report import MACHINE
 
-SETTINGS = {"max_tokens": 8, "dtype": "bfloat16", "expert": "abc"}
+ASKING = Asking(max_tokens=8, at_once=2, chat=False)
+SETTINGS = {**asdict(ASKING), "dtype": "bfloat16", "expert": "abc"}
 V3 = parse_systems("token_v3:0.5")[0]
 
 
@@ -69,12 +71,20 @@ def test_all_systems_are_asked_for_what_there_is() -> None:
 
 
 def test_a_request() -> None:
-    request = V3.request("Add one.", 12)
+    request = V3.request("Add one.", 12, chat=True)
     assert (request.text, request.max_tokens, request.alpha) == ("Add one.", 12, 0.5)
     assert request.rule == law_pb2.RULE_TOKEN_V3
     assert request.HasField("temperature")
     assert not request.allow_expert_alone
-    assert not EXPERT.request("", 1).HasField("alpha")
+    assert not request.raw
+    assert not request.stop_strings
+    assert not EXPERT.request("", 1, chat=True).HasField("alpha")
+
+
+def test_a_text_is_continued_until_its_function_is_over() -> None:
+    request = EXPERT.request("def f():\n", 12, chat=False)
+    assert request.raw
+    assert {"\nclass", "\ndef", "\n#", "\nif", "\nprint"} < set(request.stop_strings)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +167,7 @@ def test_what_is_kept_needs_no_service(tmp_path: Path) -> None:
         for problem in problems:
             put(kept, "expert", problem.name, "    return 1")
             put(kept, "lossless", problem.name, "    return 1")
-        assert ask([EXPERT, LOSSLESS], pair, problems, kept, bar, 8) == 4
+        assert ask([EXPERT, LOSSLESS], pair, problems, kept, bar, ASKING) == 4
         judged = judge([EXPERT, LOSSLESS], problems, kept, bar)
     assert [j.problem for j in judged[EXPERT]] == [problem.name for problem in problems]
     assert not any(j.judgement.passed for of in judged.values() for j in of)
@@ -189,7 +199,9 @@ def judged(passed: bool, answer: Answer | None = None, problem: str = "HumanEval
 
 def test_the_figures() -> None:
     ended = an_answer(3, end_token_id=9, total_s=1.0, statistics=alone(4))
+    stopped = an_answer(2, stop_string="\ndef", total_s=1.0, statistics=alone(2))
     cut = an_answer(4, total_s=3.0, statistics=alone(4))
+    assert not judged(True, stopped).cut
     found = summarise([judged(True, ended), judged(False, cut)])
     assert (found.passed, found.problems, found.pass_at_1, found.cut) == (1, 2, 0.5, 1)
     assert found.interval == wilson(1, 2)
@@ -226,6 +238,8 @@ def test_the_report(tmp_path: Path) -> None:
     assert picture.name == "quality-pair.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
     text = to_markdown(run, "../images/quality-pair.png")
+    assert "continued as it stands, as in Chen et al. 2021, until `\\nclass`, `\\ndef`" in text
+    assert "each of 2 streams at once" in text
     assert "](../images/quality-pair.png)" in text
     assert "| expert | 1 of 1 | 1.000 | 0.207 to 1.000 | 1.00 | 1.000 | 4 | 1 |" in text
     assert "| lossless | 0 of 1 | 0.000 | 0.000 to 0.793 | 4.00 | 0.500 | 4 | 1 |" in text
@@ -234,6 +248,13 @@ def test_the_report(tmp_path: Path) -> None:
     values = json.loads(json.dumps(to_json(run), allow_nan=False))
     assert values["beside_expert"]["lossless"]["only_expert"] == 1
     assert values["judgements"]["token_v3:0.5"]["HumanEval/0"]["passed"]
+
+
+def test_the_report_of_one_stream_of_messages() -> None:
+    run = replace(a_run({V3: [judged(True)]}), settings=SETTINGS | {"chat": True, "at_once": 1})
+    text = to_markdown(run, "quality-pair.png")
+    assert "as one user message in the expert's chat template" in text
+    assert "one stream over loopback" in text
 
 
 def test_the_report_of_one_system_alone(tmp_path: Path) -> None:
