@@ -33,8 +33,9 @@ def capacity(
     numbers = sessions or list(SESSIONS)
     loads: list[list[Load]] = [[] for _ in numbers]
     alone: list[Added] = []
+    undecided: list[Load] = []
     limits: list[Bare] = []
-    with progress_bar(repeats * (len(numbers) + 2)) as bar:
+    with progress_bar(repeats * (len(numbers) + 3)) as bar:
         bar.say("starting the services")
         with placed(agreement) as services:
             messages = asyncio.run(sizes(services))
@@ -47,12 +48,20 @@ def capacity(
                     into.append(asyncio.run(load(services, number, seconds)))
                     bar.advance()
             own_core = services.own_core
+        bar.say("starting peers that decide nothing")
+        with placed(None) as services:
+            for _ in range(repeats):
+                bar.say(f"peers that decide nothing, {max(numbers)} sessions")
+                undecided.append(asyncio.run(load(services, max(numbers), seconds)))
+                bar.advance()
         for _ in range(repeats):
             bar.say(f"bare streams, {max(numbers)} sessions")
             cores = sorted(os.sched_getaffinity(0))
             limits.append(bare(messages, max(numbers), seconds, cores=cores))
             bar.advance()
-    run = Run(watch.machine(), agreement, seconds, own_core, loads, alone, messages, limits)
+    run = Run(
+        watch.machine(), agreement, seconds, own_core, loads, alone, undecided, messages, limits
+    )
     path = results.write(out, "capacity", to_markdown(run), to_json(run))
     print(path.read_text())
     print(f"Written to {path} and {path.with_suffix('.json')}")

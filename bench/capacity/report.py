@@ -25,6 +25,8 @@ class Run:
     loads: Sequence[Sequence[Load]]
     """Of each number of sessions, its repeats."""
     added: Sequence[Added]
+    undecided: Sequence[Load]
+    """With peers in the pods' place that answer at once and decide nothing."""
     sizes: Sizes
     """Of the messages."""
     bare: Sequence[Bare]
@@ -45,16 +47,6 @@ def to_markdown(run: Run) -> str:
         f"{len(run.added)} repeats of {run.seconds:g} s, medians",
         *findings(run),
     ]
-    rows: list[list[Cell]] = [
-        [
-            repeats[0].sessions,
-            f"{_median(repeats, 'rounds_per_s'):,.0f}",
-            f"{_median(repeats, 'router_cpu_ms'):.2f}",
-            f"{_median(repeats, 'router_busy'):.0%}",
-            f"{_median(repeats, 'pods_cpu_ms'):.2f}",
-        ]
-        for repeats in run.loads
-    ]
     heads = ["sessions", "rounds/s", "router's CPU, ms a round", "of its core", "pods' CPU, ms"]
     sessions, limit = run.bare[0].sessions, median(bare.rounds_per_s for bare in run.bare)
     cpu_ms = median(bare.cpu_ms for bare in run.bare)
@@ -65,9 +57,13 @@ def to_markdown(run: Run) -> str:
         "# The router's capacity",
         bullets([*run.machine.lines(), *facts]),
         "## Many sessions",
-        table(heads, rows),
+        table(heads, [_row(repeats) for repeats in run.loads]),
         "*rounds/s* is what this machine reached with all processes on it; a router whose core is "
         "not busy waits for the pods and the client.",
+        "## The router alone",
+        table(heads, [_row(run.undecided)]),
+        "In the pods' place are peers that answer every step at once with messages as long as theirs, "
+        "and decide nothing: what is left is the router's own work, and its messages.",
         "## The limit",
         f"Bare streams, {sessions} at once: one process asks two others in turn, with messages of "
         f"the same sizes ({up:,} bytes up and {down:,} down a round), and has no client. It makes "
@@ -80,6 +76,16 @@ def to_markdown(run: Run) -> str:
         ),
         "*Added* is the router, the messages both ways, both services' own work and the client.",
     )
+
+
+def _row(repeats: Sequence[Load]) -> list[Cell]:
+    return [
+        repeats[0].sessions,
+        f"{_median(repeats, 'rounds_per_s'):,.0f}",
+        f"{_median(repeats, 'router_cpu_ms'):.2f}",
+        f"{_median(repeats, 'router_busy'):.0%}",
+        f"{_median(repeats, 'pods_cpu_ms'):.2f}",
+    ]
 
 
 _PARTS = ("round_ms", "pods_ms")
@@ -116,6 +122,7 @@ def to_json(run: Run) -> dict[str, Any]:
         "seconds": run.seconds,
         "own_core": run.own_core,
         "loads": [[asdict(load) for load in repeats] for repeats in run.loads],
+        "router_alone": [asdict(load) for load in run.undecided],
         "added": [asdict(added) for added in run.added],
         "sizes": asdict(run.sizes),
         "bare": [asdict(bare) for bare in run.bare],

@@ -1,4 +1,4 @@
-"""Simulated models without step times, and a router that has a core to itself."""
+"""Pods of simulated models without step times, and a router that has a core to itself."""
 
 import os
 import tempfile
@@ -27,10 +27,13 @@ class Placed:
 
 
 @contextmanager
-def placed(agreement: float) -> Iterator[Placed]:
-    """Starts a simulated drafter and expert, and a router on the first core.
+def placed(agreement: float | None) -> Iterator[Placed]:
+    """Starts a drafter, an expert, and a router on the first core.
 
     The pods and this process keep to the others: what the router is given then is one core, whole.
+
+    Args:
+        agreement: of the two simulated models; None: in place of pods, peers that decide nothing.
 
     Raises:
         ServiceFailed: one of them did not start.
@@ -42,9 +45,8 @@ def placed(agreement: float) -> Iterator[Placed]:
             _pin(os.getpid(), others)  # children inherit it
             stack.callback(_pin, os.getpid(), cores)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        flags = ["--simulate.agreement", str(agreement), "--threads", "1"]
         pods = {
-            role: stack.enter_context(service(folder, role, f"services.{role}", flags))
+            role: stack.enter_context(service(folder, role, *_pod(role, agreement)))
             for role in ("drafter", "expert")
         }
         peers = [f"--{role}={pod.address(_START_S)}" for role, pod in pods.items()]
@@ -58,6 +60,13 @@ def placed(agreement: float) -> Iterator[Placed]:
             [psutil.Process(pod.pid) for pod in pods.values()],
             bool(others),
         )
+
+
+def _pod(role: str, agreement: float | None) -> tuple[str, list[str]]:
+    """The module that runs, and its flags."""
+    if agreement is None:
+        return "bench.capacity.peer", ["--role", role]
+    return f"services.{role}", ["--simulate.agreement", str(agreement), "--threads", "1"]
 
 
 def _pin(pid: int, cores: Sequence[int]) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Iterator
+from dataclasses import astuple
 
 import psutil
 import pytest
@@ -50,6 +51,18 @@ def test_bare_streams_with_the_same_messages_carry_more_rounds(services: Placed)
     limit = bare(messages, sessions=1, seconds=2.0, cores=sorted(CORES))
     found = asyncio.run(load(services, sessions=1, seconds=2.0))
     assert limit.rounds_per_s > found.rounds_per_s
+
+
+def test_peers_that_decide_nothing_send_as_much_and_carry_more_rounds(services: Placed) -> None:
+    pods = asyncio.run(sizes(services))
+    found = asyncio.run(load(services, sessions=8, seconds=2.0))
+    with placed(None) as peers:
+        messages = asyncio.run(sizes(peers))
+        alone = asyncio.run(load(peers, sessions=8, seconds=2.0))
+    for mine, theirs in zip(astuple(messages), astuple(pods), strict=True):
+        assert mine == pytest.approx(theirs, rel=0.35)
+    assert alone.rounds_per_s > found.rounds_per_s
+    assert alone.pods_cpu_ms < found.pods_cpu_ms
 
 
 def test_bare_streams_over_a_link_take_its_time_and_the_passes() -> None:

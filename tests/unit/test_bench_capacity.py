@@ -21,6 +21,7 @@ def test_what_was_not_reached_is_named_with_what_was_wanted() -> None:
 def test_the_report_has_every_number_of_sessions_and_all_repeats() -> None:
     run = _run([1500, 1600, 1700], [Added(3.0, 2.5)])
     assert "| 64 | 1,600 | 0.40 | 62% | 1.00 |" in to_markdown(run)
+    assert "| 64 | 2,400 | 0.39 | 94% | 0.30 |" in to_markdown(run)
     assert "| 3.00 | 2.50 | 0.50 |" in to_markdown(run)
     assert "3,200 rounds/s, 0.20 ms of its CPU each: the router comes to 50%" in to_markdown(run)
     assert [load["rounds_per_s"] for load in to_json(run)["loads"][0]] == [1500, 1600, 1700]
@@ -30,4 +31,5 @@ def _run(rates: list[float], added: list[Added]) -> Run:
     loads = [Load(64, rate, 0.4, 0.62, 1.0) for rate in rates]
     machine = Watch("bench.capacity").machine()
     limits = [Bare(64, 3200.0, 0.2)]
-    return Run(machine, 0.8, 5.0, True, [loads], added, Sizes(60, 1500, 1400, 100), limits)
+    sizes, undecided = Sizes(60, 1500, 1400, 100), [Load(64, 2400.0, 0.39, 0.94, 0.3)]
+    return Run(machine, 0.8, 5.0, True, [loads], added, undecided, sizes, limits)
