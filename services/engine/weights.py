@@ -6,7 +6,6 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from services.engine.joint import join_linears
 from services.engine.linear import PackedLinear, can_pack
 from services.engine.quantized import GROUP, Quantized, QuantizedLinear, can_quantize
 from services.errors import ModelUnsupported
@@ -49,12 +48,10 @@ def lay_out(
             raise ModelUnsupported(f"weights {weights}: on the CPU not of a compiled model")
         if not can_pack(dtype):
             raise ModelUnsupported(f"weights {weights}: this CPU has no kernels for {dtype}")
-        join_linears(module)
         _replace(module, lambda linear: QuantizedLinear(linear, weights), can_quantize)
         pack_linears(module)
         return weights
     if device.type == "cpu" and can_pack(dtype) and not compiles:
-        join_linears(module)
         pack_linears(module)
     return str(dtype).removeprefix("torch.")
 
