@@ -15,7 +15,7 @@ class Answer:
     token_ids: tuple[int, ...]
     """Without the end token."""
     end_token_id: int | None
-    """The end token that ended it; None where its length did."""
+    """The end token that ended it; None where its length or a stop string did."""
     first_s: float
     """Until the first token came."""
     total_s: float

@@ -13,7 +13,7 @@ from services.serving.options import CHANNEL_OPTIONS
 
 
 class Client:
-    """One channel to a router.  Blocking: one answer at a time."""
+    """One channel to a router.  Blocking: threads may share it, each with an answer of its own."""
 
     def __init__(self, address: str) -> None:
         self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)

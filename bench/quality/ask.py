@@ -10,12 +10,13 @@ from transformers import AutoTokenizer
 
 from bench.answer import Answer
 from bench.client import Client
+from bench.errors import ServiceFailed
 from bench.pair import Pair
 from bench.progress import Bar
 from bench.prompts import warm_up_prompt
 from bench.quality.kept import Kept, KeptAnswer
 from bench.quality.problems import Problem
-from bench.quality.systems import System
+from bench.quality.systems import STOP_STRINGS, System
 from bench.services import running
 from services.engine.fingerprint import weights_fingerprint
 
@@ -56,6 +57,7 @@ def settings(pair: Pair, asking: Asking) -> dict[str, Any]:
         "expert_weights": pair.expert_weights,
         "temperature": 0,
         **asdict(asking),
+        "stop_strings": [] if asking.chat else list(STOP_STRINGS),
     }
 
 
@@ -139,11 +141,22 @@ def _answer(
             for problem in missing
         }
         bar.say(f"{system.name}, from {missing[0].name} on")
+        failed: ServiceFailed | None = None
         for answered in as_completed(asked):
-            answer, problem = answered.result(), asked[answered]
+            if answered.cancelled():
+                continue
+            try:
+                answer, problem = answered.result(), asked[answered]
+            except ServiceFailed as error:
+                failed = failed or error
+                for other in asked:  # what has begun still counts
+                    other.cancel()
+                continue
             kept.put(system.name, problem.name, KeptAnswer(answer, decode(answer.token_ids)))
             bar.say(f"{problem.name}: {system.name}")
             bar.advance()
+        if failed:
+            raise failed
 
 
 def _decoder(pair: Pair) -> Decode:

@@ -39,7 +39,7 @@ class Run:
     def streams(self) -> str:
         """Whose speed is told."""
         at_once = self.settings["at_once"]
-        return "one stream" if at_once == 1 else f"each of {at_once} streams at once"
+        return "one stream" if at_once == 1 else f"each of up to {at_once} streams at once"
 
     @cached_property
     def summaries(self) -> dict[System, Summary]:
@@ -96,8 +96,12 @@ def _set_up(run: Run) -> list[str]:
 def _asked(run: Run) -> str:
     if run.settings["chat"]:
         return "as one user message in the expert's chat template, where it has one"
-    stops = ", ".join(f"`{stop.encode('unicode_escape').decode()}`" for stop in STOP_STRINGS)
-    return f"continued as it stands, as in Chen et al. 2021, until {stops}"
+    *ends, fence = (stop.encode("unicode_escape").decode() for stop in STOP_STRINGS)
+    listed = ", ".join(f"`{end}`" for end in ends)
+    return (
+        f"continued as it stands until {listed} (Chen et al. 2021) or `` {fence} ``; of the "
+        "continuation counts what is indented"
+    )
 
 
 def _table(summaries: Mapping[System, Summary]) -> str:

@@ -38,11 +38,11 @@ class Summary:
     interval: Interval
     """Of 95 % confidence."""
     tokens: int
-    """Generated, end tokens included."""
+    """Of the answers, end tokens included; what a stop string cut away is none of them."""
     tokens_per_s: float
     """All tokens by all time, end tokens not counted, as in the other benchmarks."""
     calls_per_token: float
-    """Passes of the expert by generated tokens."""
+    """Passes of the expert by the tokens that were decided, also those that were cut away."""
     cut: int
     """Answers that their length ended."""
 
@@ -63,15 +63,15 @@ def summarise(of: Sequence[Judged]) -> Summary:
     """The figures of a system; at least one answer."""
     answers = [judged.answer for judged in of]
     passed = sum(judged.judgement.passed for judged in of)
-    tokens = sum(len(answer.emitted) for answer in answers)
+    decided = sum(map(_decided, answers))
     return Summary(
         passed=passed,
         problems=len(of),
         pass_at_1=passed / len(of),
         interval=wilson(passed, len(of)),
-        tokens=tokens,
+        tokens=sum(len(answer.emitted) for answer in answers),
         tokens_per_s=rate(answers),
-        calls_per_token=sum(map(expert_calls, answers)) / tokens if tokens else 0.0,
+        calls_per_token=sum(map(expert_calls, answers)) / decided if decided else 0.0,
         cut=sum(judged.cut for judged in of),
     )
 
@@ -86,6 +86,11 @@ def expert_calls(answer: Answer) -> int:
         return 0
     alone = answer.statistics.tokens_by_origin.get(_ALONE, 0)
     return answer.statistics.expert_calls + max(alone - 1, 0)
+
+
+def _decided(answer: Answer) -> int:
+    """Tokens, as the router counts them: before stop strings cut any away."""
+    return sum(answer.statistics.tokens_by_origin.values()) if answer.statistics else 0
 
 
 def beside(system: Sequence[Judged], expert: Sequence[Judged]) -> Beside:

@@ -14,8 +14,8 @@ _THINNED = 4
 
 
 STOP_STRINGS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint", "\n```")
-"""What begins after a function.  Chen et al. 2021 (arXiv:2107.03374), section 2.1, has the first
-five; models that were taught to chat also close a fence that nobody opened."""
+"""What ends a continuation.  The last one is ours: models that were taught to chat close a fence
+that nobody opened; the others are those of Chen et al. 2021 (arXiv:2107.03374)."""
 
 
 @dataclass(frozen=True)

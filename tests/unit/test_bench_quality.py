@@ -238,8 +238,11 @@ def test_the_report(tmp_path: Path) -> None:
     assert picture.name == "quality-pair.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
     text = to_markdown(run, "../images/quality-pair.png")
-    assert "continued as it stands, as in Chen et al. 2021, until `\\nclass`, `\\ndef`" in text
-    assert "each of 2 streams at once" in text
+    assert (
+        "each continued as it stands until `\\nclass`, `\\ndef`, `\\n#`, `\\nif`, `\\nprint` "
+        "(Chen et al. 2021) or `` \\n``` ``; of the continuation counts what is indented;"
+    ) in text
+    assert "each of up to 2 streams at once" in text
     assert "](../images/quality-pair.png)" in text
     assert "| expert | 1 of 1 | 1.000 | 0.207 to 1.000 | 1.00 | 1.000 | 4 | 1 |" in text
     assert "| lossless | 0 of 1 | 0.000 | 0.000 to 0.793 | 4.00 | 0.500 | 4 | 1 |" in text
