@@ -26,11 +26,12 @@ from services.serving.server import Server
 from services.serving.settings import ServerSettings, read
 from services.serving.slots import Slots
 
-_ACCEPTED = 2
+_ACCEPTED = 3
 """Of each block; then comes the expert's own token."""
-_CANDIDATES = law_pb2.Candidates(ids=range(0, 256, 4), drops=[0, 10240, *[15360] * 62])
-_DRAFTED = law_pb2.DraftedToken(id=0, candidates=_CANDIDATES)
-_RESAMPLED = expert_pb2.EmittedToken(id=1, origin=expert_pb2.ORIGIN_RESAMPLED, distance=0.0)
+_CANDIDATES = law_pb2.Candidates(ids=[187, 119, *range(130, 192)], drops=[0, 10240, *[15360] * 62])
+"""What a simulated drafter sends: two tokens that it thinks of, and the first of all others."""
+_DRAFTED = law_pb2.DraftedToken(id=187, candidates=_CANDIDATES)
+_RESAMPLED = expert_pb2.EmittedToken(id=119, origin=expert_pb2.ORIGIN_RESAMPLED, distance=0.0)
 
 
 class PeerSettings(ServerSettings):

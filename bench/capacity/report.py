@@ -62,8 +62,9 @@ def to_markdown(run: Run) -> str:
         "not busy waits for the pods and the client.",
         "## The router alone",
         table(heads, [_row(run.undecided)]),
-        "In the pods' place are peers that answer every step at once with messages as long as "
-        "theirs, and decide nothing: what is left is the router's own work, and its messages.",
+        "In the pods' place are peers that answer every step at once with messages like theirs, "
+        "and decide nothing (of each block three tokens are accepted, one is the expert's): what "
+        "is left is the router's own work, and its messages.",
         "## The limit",
         f"Bare streams, {sessions} at once: one process asks two others in turn, with messages of "
         f"the same sizes ({up:,} bytes up and {down:,} down a round), and has no client. It makes "

@@ -42,8 +42,8 @@ def placed(agreement: float | None) -> Iterator[Placed]:
     own, others = cores[0], cores[1:]
     with ExitStack() as stack:
         if others:
-            _pin(os.getpid(), others)  # children inherit it
-            stack.callback(_pin, os.getpid(), cores)
+            pin(os.getpid(), others)  # children inherit it
+            stack.callback(pin, os.getpid(), cores)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         pods = {
             role: stack.enter_context(service(folder, role, *_pod(role, agreement)))
@@ -53,7 +53,7 @@ def placed(agreement: float | None) -> Iterator[Placed]:
         router = stack.enter_context(service(folder, "router", "router", peers))
         address = router.address(_START_S)
         if others:
-            _pin(router.pid, [own])
+            pin(router.pid, [own])
         yield Placed(
             address,
             psutil.Process(router.pid),
@@ -69,7 +69,7 @@ def _pod(role: str, agreement: float | None) -> tuple[str, list[str]]:
     return f"services.{role}", ["--simulate.agreement", str(agreement), "--threads", "1"]
 
 
-def _pin(pid: int, cores: Sequence[int]) -> None:
+def pin(pid: int, cores: Sequence[int]) -> None:
     """All threads of a process: the mask of its first thread is not that of the others."""
     for thread in psutil.Process(pid).threads():
         os.sched_setaffinity(thread.id, cores)

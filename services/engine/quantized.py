@@ -1,12 +1,13 @@
 """Linear layers with int8 or int4 weights, for the CPU.
 
 torch's kernels for them read a quarter or half of the memory, which is what a step of few rows
-waits for, but compute row by row: for more than ``FEW_ROWS`` the same quantised values, packed for
+waits for, but compute slowly: for more than ``FEW_ROWS`` the same quantised values, packed for
 oneDNN, are faster.  Both copies stay, and are counted (``PackedLinear.weight_bytes``).
 
 The kernels are vectorised for bfloat16 alone; given float32 they take ten times as long and more.
 So a layer rounds what it takes and what it gives to bfloat16, whatever its model computes in, and
-on both paths: how many rows share a pass then changes no more than the order of sums.
+on both paths: in a float32 model how many rows share a pass then changes no more than the order of
+sums.  (In a bfloat16 model the packed values are rounded once more.)
 """
 
 from typing import Literal

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import astuple
 
 import psutil
@@ -10,7 +11,7 @@ import pytest
 
 from bench.bare import Sizes, bare
 from bench.capacity.measure import added, load, sizes
-from bench.capacity.services import Placed, placed
+from bench.capacity.services import Placed, pin, placed
 from bench.relay import Link
 
 CORES = os.sched_getaffinity(0)
@@ -18,7 +19,7 @@ CORES = os.sched_getaffinity(0)
 
 @pytest.fixture(scope="module")
 def services() -> Iterator[Placed]:
-    with placed(agreement=1.0) as found:
+    with placed(agreement=0.8) as found:
         yield found
     assert os.sched_getaffinity(0) == CORES
 
@@ -56,11 +57,13 @@ def test_bare_streams_with_the_same_messages_carry_more_rounds(services: Placed)
 def test_peers_that_decide_nothing_send_as_much_and_carry_more_rounds(services: Placed) -> None:
     pods = asyncio.run(sizes(services))
     found = asyncio.run(load(services, sessions=8, seconds=2.0))
-    with placed(None) as peers:
+    with _on_all_cores(), placed(None) as peers:
+        assert peers.own_core == services.own_core
         messages = asyncio.run(sizes(peers))
         alone = asyncio.run(load(peers, sessions=8, seconds=2.0))
     for mine, theirs in zip(astuple(messages), astuple(pods), strict=True):
-        assert mine == pytest.approx(theirs, rel=0.35)
+        assert mine == pytest.approx(theirs, rel=0.3)  # what is accepted differs
+    assert messages.drafter_down == pytest.approx(pods.drafter_down, rel=0.05)
     assert alone.rounds_per_s > found.rounds_per_s
     assert alone.pods_cpu_ms < found.pods_cpu_ms
 
@@ -71,6 +74,15 @@ def test_bare_streams_over_a_link_take_its_time_and_the_passes() -> None:
     link = Link(latency_s=0.01)
     found = bare(sizes, sessions=1, seconds=0.01, passes_s=(0.016, 0.03), link=link)
     assert 1 / found.rounds_per_s >= 0.016 + 0.03 + 4 * 0.01
+
+
+@contextmanager
+def _on_all_cores() -> Iterator[None]:
+    """This process, as it was before the services were placed."""
+    others = sorted(os.sched_getaffinity(0))
+    pin(os.getpid(), sorted(CORES))
+    yield
+    pin(os.getpid(), others)
 
 
 def _cores(process: psutil.Process) -> set[int]:

@@ -192,6 +192,10 @@ def test_expert_calls(counted: Statistics | None, calls: int) -> None:
     assert expert_calls(an_answer(statistics=counted)) == calls
 
 
+def decided_in_two_calls(tokens: int) -> Statistics:
+    return Statistics(expert_calls=2, tokens_by_origin={"ORIGIN_ACCEPTED": tokens})
+
+
 def judged(passed: bool, answer: Answer | None = None, problem: str = "HumanEval/0") -> Judged:
     reason = "" if passed else "AssertionError: not three"
     return Judged(problem, answer or an_answer(), "text", Judgement(passed, reason))
@@ -207,6 +211,16 @@ def test_the_figures() -> None:
     assert found.interval == wilson(1, 2)
     assert found.tokens_per_s == 7 / 4
     assert (found.tokens, found.calls_per_token) == (8, 1.0)
+
+
+def test_calls_are_of_all_tokens_that_were_decided() -> None:
+    """Also of those that a stop string cut away: the expert alone has one call a token."""
+    alone_cut = an_answer(4, stop_string="\ndef", statistics=alone(6))
+    blocks_cut = an_answer(4, stop_string="\ndef", statistics=decided_in_two_calls(8))
+    assert summarise([judged(True, alone_cut)]).calls_per_token == 1.0
+    assert summarise([judged(True, blocks_cut)]).calls_per_token == 0.25
+    assert summarise([judged(True, an_answer(4))]).calls_per_token == 0.0
+    assert summarise([judged(True, blocks_cut)]).tokens == 4
 
 
 def test_beside_the_expert() -> None:
@@ -231,7 +245,7 @@ def a_run(of: dict[System, list[Judged]]) -> Run:
 
 
 def test_the_report(tmp_path: Path) -> None:
-    fast = an_answer(total_s=1.0, statistics=statistics(expert_calls=2))
+    fast = an_answer(total_s=1.0, statistics=decided_in_two_calls(4))
     slow = an_answer(total_s=4.0, statistics=alone(4))
     run = a_run({EXPERT: [judged(True, slow)], LOSSLESS: [judged(False, fast)], V3: [judged(True)]})
     picture = save_plot(run, tmp_path / "images")

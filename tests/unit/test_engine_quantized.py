@@ -34,6 +34,8 @@ def test_few_rows_and_many_compute_the_same(weights: Quantized, dtype: torch.dty
         assert few.dtype == many.dtype == dtype
         tolerance = 0.05  # of bfloat16
         torch.testing.assert_close(few, many, atol=tolerance, rtol=0)
+        if dtype == torch.float32:  # both round alike: only the order of sums parts them
+            assert (few != many).float().mean() < 0.02
         # Half a step of the rounding, on each of the inputs.
         exact = layer(x).float()
         step = 2 * layer.weight.abs().max().float() / (2 ** BITS[weights] - 1)
@@ -70,7 +72,8 @@ def test_a_model_says_what_its_weights_are_kept_in() -> None:
     step = int4.new_slot()
     for token in tokens:
         logits = int4.forward(step, [token], 1)[0]
-    torch.testing.assert_close(logits, other, atol=1e-3, rtol=0)
+    # A layer's output that is rounded the other way is a step of bfloat16, here and further on.
+    torch.testing.assert_close(logits, other, atol=0.07, rtol=0)
 
 
 def test_bfloat16_weights_exclude_float32() -> None:
