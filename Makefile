@@ -137,7 +137,7 @@ bench-rules: models ## Every rule: the acceptance that a distance buys: bench/re
 	$(BIN)/python -m bench.rules --pair $(PAIR) --pair tiny
 
 bench-quality: models ## HumanEval pass@1 beside speed and expert calls, resumable: bench/results/quality.md, docs/images
-	$(BIN)/python -m bench.quality --pair $(PAIR) --drafter-weights int4 --limit 40 --at-once 2
+	$(BIN)/python -m bench.quality --pair $(PAIR) --drafter-weights int4 --limit 40
 
 bench-cost: setup ## Device time, cost and pods of every mode, from the reports that are there: bench/results/cost.md
 	$(BIN)/python -m bench.cost
