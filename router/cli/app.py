@@ -168,6 +168,7 @@ def generate(
     coupling: options.Coupling = None,
     candidates: options.Candidates = None,
     confidence_quantile: options.ConfidenceQuantile = None,
+    expert_alone: options.ExpertAlone = None,
     log_probs: options.LogProbs = False,
     raw: options.Raw = False,
     as_json: options.Json = False,
@@ -194,6 +195,7 @@ def generate(
         coupling=coupling,
         candidates=candidates,
         confidence_quantile=confidence_quantile,
+        expert_alone=expert_alone,
         log_probs=log_probs,
     )
     raise typer.Exit(generate(ask, address=address, as_json=as_json))

@@ -83,6 +83,15 @@ ConfidenceQuantile = Annotated[
         help="For sequence_cascade: judge by this quantile of log-probabilities, not their mean.",
     ),
 ]
+ExpertAlone = Annotated[
+    bool | None,
+    typer.Option(
+        "--expert-alone/--no-expert-alone",
+        show_default=False,
+        help="Whether the expert may go on alone where speculation does not pay. "
+        "Default: yes where the rule is lossless.",
+    ),
+]
 LogProbs = Annotated[
     bool,
     typer.Option("--log-probs", help="With --json: log-probabilities under both models and pi."),

@@ -29,6 +29,7 @@ class Ask:
     coupling: str | None = None
     candidates: int | None = None
     confidence_quantile: float | None = None
+    expert_alone: bool | None = None
     log_probs: bool = False
 
     def of_mode(self, mode: str, seed: int | None) -> "Ask":
@@ -73,6 +74,7 @@ class Ask:
                     else law_pb2.CONFIDENCE_STATISTIC_QUANTILE
                 ),
                 confidence_quantile=self.confidence_quantile,
+                allow_expert_alone=self.expert_alone,
                 log_probs=self.log_probs,
             )
         except UnicodeEncodeError as error:

@@ -117,6 +117,7 @@ def test_every_mode_rule_and_form_has_its_options(cascade: Cascade) -> None:
         (["--rule", "token_v2", "--form", "gate"], {"form": "gate"}),
         (["--mode", "speculative", "--coupling", "gumbel"], {"coupling": "gumbel"}),
         (["--rule", "opt", "--candidates", "7"], {"candidates": 7, "alpha": 0.3}),
+        (["--mode", "speculative", "--no-expert-alone"], {"rule": "lossless"}),
     ]
     answers = []
     for options, expected in cases:

@@ -25,6 +25,7 @@ FULL = Ask(
     max_tokens=7,
     stop=["a", "b"],
     block_length=3,
+    expert_alone=False,
 )
 
 
@@ -47,6 +48,7 @@ def test_what_is_given_is_set_zeros_too() -> None:
         max_tokens=7,
         stop_strings=["a", "b"],
         block_length=3,
+        allow_expert_alone=False,
     )
 
 
