@@ -112,7 +112,7 @@ class DraftStep(Step):
 
     @classmethod
     def decide(cls, steps: Sequence[Self], logits: Tensor) -> Tensor:
-        """Samples the next token of each block; what crosses of it, in the order of ``_encode``."""
+        """Samples the next token of each block; what crosses of it, in the order of ``_add``."""
         first, logits = steps[0], logits[:, -1]
         law, sends = first._law.law, first._law.sends
         positions = torch.tensor([step._position for step in steps])
@@ -147,13 +147,12 @@ class DraftStep(Step):
         if self._request.max_tokens == 0:
             self._send(last=True)
             return True
-        token = self._encode(decided)
+        token = self._add(decided)
         stops = self._law.stops_at_deferral or self._request.stop_at_deferral
         deferred = stops and token.defer
         if not deferred:
             session.tokens.extend([token.id])
             self._position += 1
-        self._piece.tokens.append(token)
         self._drafted += 1
         early_stop = self._request.early_stop
         done = (
@@ -175,10 +174,10 @@ class DraftStep(Step):
         """Ends the session."""
         self._emit(error)
 
-    def _encode(self, decided: list[float]) -> law_pb2.DraftedToken:
-        """The drafted token for the wire."""
+    def _add(self, decided: list[float]) -> law_pb2.DraftedToken:
+        """Encodes the drafted token into the piece."""
         sends, rest = self._law.sends, iter(decided)
-        token = law_pb2.DraftedToken(id=int(next(rest)))
+        token = self._piece.tokens.add(id=int(next(rest)))
         if self._looks_at_top:
             token.top_log_prob = next(rest)
         if sends.log_prob:
