@@ -56,11 +56,11 @@ def test_bare_streams_with_the_same_messages_carry_more_rounds(services: Placed)
 
 def test_peers_that_decide_nothing_send_as_much_and_carry_more_rounds(services: Placed) -> None:
     pods = asyncio.run(sizes(services))
-    found = asyncio.run(load(services, sessions=8, seconds=2.0))
+    found = asyncio.run(load(services, sessions=8, seconds=1.0))
     with _on_all_cores(), placed(None) as peers:
         assert peers.own_core == services.own_core
         messages = asyncio.run(sizes(peers))
-        alone = asyncio.run(load(peers, sessions=8, seconds=2.0))
+        alone = asyncio.run(load(peers, sessions=8, seconds=1.0))
     for mine, theirs in zip(astuple(messages), astuple(pods), strict=True):
         assert mine == pytest.approx(theirs, rel=0.3)  # what is accepted differs
     assert messages.drafter_down == pytest.approx(pods.drafter_down, rel=0.05)
