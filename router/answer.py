@@ -67,9 +67,7 @@ class Answer:
 
     def _end(self, reason: pb.FinishReason.ValueType) -> list[pb.GeneratedToken]:
         out = self._deliver(self._text.finish())
-        if (
-            self._text.stop is not None
-        ):  # its last character was complete only with the answer's end
+        if self._text.stop is not None:  # it was complete only with the answer's end
             reason, self._end_token_id = pb.FINISH_REASON_STOP_STRING, None
         self.reason = reason
         return out

@@ -6,7 +6,6 @@ cores for pods that keep up with it.
 """
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 from typing import Any, Literal
 
@@ -111,4 +110,4 @@ async def _serve(settings: PeerSettings) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(_serve(read(PeerSettings))))
+    asyncio.run(_serve(read(PeerSettings)))
