@@ -20,7 +20,7 @@ from bench.quality.systems import STOP_STRINGS, System
 from bench.services import running
 from services.engine.fingerprint import weights_fingerprint
 
-_WARM_UP_TOKENS = 12
+_WARM_UP_TOKENS = 6
 _TURN = 5
 """Problems of a system's turn, for each that it is asked at once."""
 _NO_SHARING = ("--no-share-prefixes",)
