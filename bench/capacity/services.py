@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,4 +72,5 @@ def _pod(role: str, agreement: float | None) -> tuple[str, list[str]]:
 def pin(pid: int, cores: Sequence[int]) -> None:
     """All threads of a process: the mask of its first thread is not that of the others."""
     for thread in psutil.Process(pid).threads():
-        os.sched_setaffinity(thread.id, cores)
+        with suppress(ProcessLookupError):  # it may have ended
+            os.sched_setaffinity(thread.id, cores)
