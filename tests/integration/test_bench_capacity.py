@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import astuple
 
 import psutil
@@ -86,5 +86,9 @@ def _on_all_cores() -> Iterator[None]:
 
 
 def _cores(process: psutil.Process) -> set[int]:
-    """Of all its threads."""
-    return {core for thread in process.threads() for core in os.sched_getaffinity(thread.id)}
+    """Of all its threads; one may end meanwhile."""
+    cores: set[int] = set()
+    for thread in process.threads():
+        with suppress(ProcessLookupError):
+            cores |= os.sched_getaffinity(thread.id)
+    return cores
