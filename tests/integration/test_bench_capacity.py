@@ -64,7 +64,6 @@ def test_peers_that_decide_nothing_send_as_much_and_take_little(services: Placed
     for mine, theirs in zip(astuple(messages), astuple(pods), strict=True):
         assert mine == pytest.approx(theirs, rel=0.3)  # what is accepted differs
     assert messages.drafter_down == pytest.approx(pods.drafter_down, rel=0.05)
-    assert alone.rounds_per_s > 0
     assert alone.pods_cpu_ms < found.pods_cpu_ms / 2
 
 
