@@ -21,7 +21,8 @@ DRAFTED, ACCEPTED = (
 FIRST = "cascade:time_to_first_token_seconds_bucket"
 
 # It comes with Prometheus alone, and no Python package brings it: nothing else knows the
-# expressions' language well enough to try them on series.
+# expressions' language well enough to try them on series.  `.ci/run` installs it, so a landing runs
+# these; who has none still has the rest of the suite.
 pytestmark = pytest.mark.skipif(not PROMTOOL, reason="promtool (Debian: prometheus) is not here")
 
 # Per minute, for three hours.  All is well with these, and each case changes one.
