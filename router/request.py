@@ -33,7 +33,8 @@ class Request:
     stop_strings: tuple[str, ...]
     end_token_ids: frozenset[int]
     stop_token_ids: frozenset[int]
-    early_stop: float
+    early_stop: float | None
+    """None: the strategy chooses."""
     log_probs: bool
     echo_prompt: bool
     overlap: Overlap
@@ -89,7 +90,7 @@ def resolve(
         stop_strings=tuple(request.stop_strings),
         end_token_ids=frozenset() if request.ignore_end_tokens else end_token_ids,
         stop_token_ids=frozenset(request.stop_token_ids),
-        early_stop=request.early_stop,
+        early_stop=_early_stop(request),
         log_probs=request.log_probs,
         echo_prompt=request.echo_prompt,
         overlap=_overlap(request, overlap),
@@ -122,6 +123,12 @@ def _law(request: router_pb2.GenerateRequest) -> law_pb2.Law:
         confidence_quantile=request.confidence_quantile,
     )
     return laws.with_defaults(law, alpha_given=request.HasField("alpha"))
+
+
+def _early_stop(request: router_pb2.GenerateRequest) -> float | None:
+    """A block whose length is given is drafted whole, unless the request says otherwise."""
+    chosen = request.HasField("early_stop") or request.HasField("block_length")
+    return request.early_stop if chosen else None
 
 
 def _overlap(request: router_pb2.GenerateRequest, default: Overlap) -> Overlap:

@@ -34,6 +34,8 @@ class DraftOrder:
     """Tokens of a piece; 0: one piece."""
     early_stop: float = 0.0
     """Ends the draft after a token whose max q1 is below it."""
+    top_probs: bool = False
+    """Whether to report each token's max q1."""
     alternatives: int = 0
     """Next-best tokens to report with each one."""
     forks: Sequence[Fork] = ()

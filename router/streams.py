@@ -129,6 +129,7 @@ class GrpcDrafterSession(
             max_tokens=order.max_tokens,
             piece_length=order.piece_length,
             early_stop=order.early_stop,
+            top_probs=order.top_probs,
             alternatives=order.alternatives,
             forks=[drafter_pb2.Fork(position=fork.position, id=fork.id) for fork in order.forks],
             fork_tokens=order.fork_tokens,

@@ -10,6 +10,7 @@ from cascade.v1 import law_pb2
 from router.pace.acceptance import Acceptance
 from router.pace.foresight import Foresight
 from router.pace.times import Mean, Times
+from router.pace.top_probs import TopProbs
 
 LEAST_STRETCH = 32
 _MOST = 256
@@ -28,6 +29,7 @@ class History:
     answers: int = 0
     """Those that could have been made on one model after the other."""
     foresight: Foresight = field(default_factory=Foresight)
+    top_probs: TopProbs = field(default_factory=TopProbs)
     stretch: int = LEAST_STRETCH
     """Tokens for which the expert goes on alone before speculation is tried again."""
     reason: str = ""

@@ -1,9 +1,13 @@
-"""One session's pace: the block length, drafting ahead, and when the expert is faster alone."""
+"""One session's pace: how far it drafts, how far ahead, and when the expert is faster alone."""
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
+from router.pace.expected import expected
 from router.pace.history import LEAST_STRETCH, History
 from router.pace.overlap import Overlap
+from router.pace.top_probs import Split
 
 MAX_LENGTH = 32
 """The longest block that is chosen."""
@@ -16,6 +20,8 @@ _WORTH_FORK = 0.02
 """Nor one on a fork: it takes no pass of its own."""
 MAX_FORKS = 32
 """Of one draft."""
+_WORTH_STOPPING = 1.02
+"""Drafts stop early where that makes so many times the tokens."""
 
 _GOES = 0.98
 """Speculation goes on while it may make so much of the tokens of the expert alone."""
@@ -31,6 +37,21 @@ _OTHER_WAY = 16
 _TRIAL_LENGTH = 4
 
 
+_WHOLE = Split()
+"""Drafts do not stop early."""
+
+
+class _Best(NamedTuple):
+    """The fastest that is expected."""
+
+    speed: float
+    """Tokens by millisecond."""
+    length: int
+    split: Split
+    used: float
+    """How often a block drafted ahead is used."""
+
+
 class Pace:
     """One session's."""
 
@@ -42,6 +63,7 @@ class Pace:
         start: int,
         bonus: bool,
         overlap: Overlap,
+        early_stop: float | None = 0.0,
         may_go_alone: bool = False,
     ) -> None:
         """Begins with what other sessions have found out.
@@ -52,6 +74,7 @@ class Pace:
             start: the block length while nothing is known.
             bonus: whether a bonus token follows a block that was accepted whole.
             overlap: what the drafter may do while the expert verifies.
+            early_stop: where drafts stop early, if the request says so.
             may_go_alone: whether the expert may decode alone where that is faster.
         """
         self.history = history
@@ -61,7 +84,10 @@ class Pace:
         self._alternatives = overlap.alternatives
         self._may_go_alone = may_go_alone
         self.length = fixed or start
-        """Tokens to draft in a round."""
+        """Tokens to draft in a round, at most."""
+        self._split = _WHOLE
+        self._stops = early_stop is None
+        self._early_stop = early_stop or 0.0
         self.ahead = overlap.draft_ahead
         """Blocks to draft ahead: none where they would seldom be used."""
         self._until_choice = _AGAIN
@@ -70,6 +96,11 @@ class Pace:
             self._try()
         else:
             self._consider(_GOES, _BENEFIT)
+
+    @property
+    def early_stop(self) -> float:
+        """The top probability below which a token is the last of its draft; 0: none is."""
+        return self._split.threshold if self._stops else self._early_stop
 
     @property
     def alone(self) -> int:
@@ -87,24 +118,31 @@ class Pace:
             return False
         asked_ms = times.draft_trip.value + history.alone_ms + times.verify_trip.value
         token_ms = times.draft.value + history.deferrals.value * asked_ms
-        speed, _, _ = self._best(optimism=0.0)
+        speed = self._best(optimism=0.0).speed
         history.answers += 1
         return (speed * token_ms < 1) != (history.answers % _OTHER_WAY == 0)
 
     def likely(self) -> list[tuple[int, int]]:
         """Outcomes of a block worth preparing: where it is rejected, and for which alternative."""
         hits = self.history.foresight.rates(self._alternatives)
-        chances, whole = {}, 1.0
-        for j, rate in enumerate(self.history.acceptance.rates(self.length) if hits else []):
+        chances = {}
+        rates = self.history.acceptance.rates(self.length) if hits else []
+        for j, block in enumerate(expected(rates, self._split)):
             for rank, hit in enumerate(hits):
-                chances[j, rank] = whole * (1 - rate) * hit
-            whole *= rate
+                chances[j, rank] = block.rejected * hit
         worth = [outcome for outcome, chance in chances.items() if chance >= _WORTH_FORK]
         return sorted(worth, key=lambda outcome: -chances[outcome])[:MAX_FORKS]
 
-    def verified(self, accepted: int, reached: int) -> None:
-        """Of a block ``reached`` tokens were looked at, and the first ``accepted`` accepted."""
+    def verified(self, accepted: int, reached: int, top_probs: Sequence[float] = ()) -> None:
+        """Of a block ``reached`` tokens were looked at, and the first ``accepted`` accepted.
+
+        Args:
+            accepted: tokens.
+            reached: tokens.
+            top_probs: of all tokens of the block, if they are known.
+        """
         self.history.acceptance.verified(accepted, reached)
+        self.history.top_probs.verified(top_probs, accepted, reached)
         self._until_choice -= 1
         if not self._until_choice:
             self._choose()
@@ -144,30 +182,39 @@ class Pace:
         self._until_choice = _TRIAL_ROUNDS
 
     def _choose(self) -> None:
-        """Chooses the length that makes the most tokens by time."""
+        """Chooses the length, and where to stop early, that make the most tokens by time."""
         self._until_choice = _AGAIN
         if not self.history.times.known:
             return
-        _, self.length, used = self._best(optimism=0.0)
-        self.ahead = self._most_ahead if used >= _WORTH_AHEAD else 0
+        best = self._best(optimism=0.0)
+        self.length, self._split = best.length, best.split
+        self.ahead = self._most_ahead if best.used >= _WORTH_AHEAD else 0
 
-    def _best(self, optimism: float) -> tuple[float, int, float]:
-        """The most tokens by millisecond, their block length, and how often one ahead is used."""
-        most = self._fixed or MAX_LENGTH
-        rates = self.history.acceptance.rates(most + 1, optimism)
+    def _best(self, optimism: float) -> _Best:
+        """What makes the most tokens by time."""
+        rates = self.history.acceptance.rates((self._fixed or MAX_LENGTH) + 1, optimism)
+        best = self._best_length(rates, _WHOLE)
+        for split in self.history.top_probs.splits() if self._stops else ():
+            other = self._best_length(rates, split)
+            if other.speed > best.speed * (1 if best.split.threshold else _WORTH_STOPPING):
+                best = other
+        return best
+
+    def _best_length(self, rates: Sequence[float], split: Split) -> _Best:
+        """The same, for drafts that stop there."""
+        times, most = self.history.times, len(rates) - 1
         hits = self.history.foresight.rates(self._alternatives)
-        best, whole, emitted, forks = (0.0, most, 0.0), 1.0, 0.0, 0.0
-        for n in range(1, most + 1):
-            emitted += whole
-            rejected = whole * (1 - rates[n - 1])
-            forks += sum(rejected * hit for hit in hits if rejected * hit >= _WORTH_FORK)
-            whole *= rates[n - 1]
-            ahead = whole * (rates[n] if self._bonus else 1)
-            total = emitted + (whole if self._bonus else 0)
+        best, forks = _Best(0.0, most, split, 0.0), 0.0
+        for n, block in enumerate(expected(rates[:most], split), 1):
+            chances = [block.rejected * hit for hit in hits]
+            forks += sum(chance for chance in chances if chance >= _WORTH_FORK)
+            # Ahead of a bonus, a guess of it comes first: it may be wrong, or end the draft.
+            ahead = block.whole * (split.accepted(rates[n])[1] if self._bonus else 1)
+            decided = block.decided + (block.whole if self._bonus else 0)
             used = (ahead, forks) if self._most_ahead else (0.0, 0.0)
-            round_ms = self.history.times.round_ms(n, *used, self._most_ahead)
-            if (speed := total / round_ms) > best[0] and self._fixed in (None, n):
-                best = speed, n, ahead + forks
+            speed = decided / times.round_ms(block.drafted, *used, self._most_ahead)
+            if speed > best.speed and self._fixed in (None, n):
+                best = _Best(speed, n, split, ahead + forks)
         return best
 
     def _consider(self, share: float, benefit: float) -> None:
@@ -175,7 +222,7 @@ class Pace:
         if not self._may_go_alone or not self.history.times.known:
             return
         alone = 1 / self.history.alone_ms
-        speed, _, _ = self._best(benefit)
+        speed = self._best(benefit).speed
         if speed >= share * alone:
             self.history.stretch, self.history.left = LEAST_STRETCH, 0
             return

@@ -14,15 +14,19 @@ class Block:
     tokens: list[law_pb2.DraftedToken] = field(default_factory=list)
     alternatives: list[list[int]] = field(default_factory=list)
     """Of each token, the next-best first; none where they were not asked for."""
+    top_probs: list[float] = field(default_factory=list)
+    """Of each token the drafter's max q1; none where they were not asked for."""
 
     def extend(self, piece: drafter_pb2.DraftedBlock) -> None:
         """Adds a piece."""
         self.tokens.extend(piece.tokens)
         self.alternatives.extend(list(known.ids) for known in piece.alternatives)
+        self.top_probs.extend(piece.top_probs)
 
     def part(self, start: int, end: int | None = None) -> "Block":
         """Some of the tokens."""
-        return Block(self.tokens[start:end], self.alternatives[start:end])
+        part = slice(start, end)
+        return Block(self.tokens[part], self.alternatives[part], self.top_probs[part])
 
 
 @dataclass

@@ -238,7 +238,7 @@ class Pipeline:
         assert flight.base == self.decided, "a predicted token is never given as decided"
         if flight.replayed:
             raise EngineFailed("expert: stale, even after a replay of all tokens")
-        flight.replayed, flight.ahead = True, False
+        flight.replayed, flight.ahead, flight.forked = True, False, False
         self._truncate(flight.end)
         self.flights.append(flight)
         return flight

@@ -53,6 +53,7 @@ async def speculate(task: Task) -> AsyncIterator[Emitted]:
     pace = Pace(
         task.history,
         fixed=request.block_length,
+        early_stop=request.early_stop,
         # Without a bonus, one token more is drafted: the expert's pass costs and yields the same.
         start=BLOCK_LENGTH + (not bonus),
         bonus=bonus,
@@ -125,7 +126,8 @@ class _Rounds:
             replace(
                 order,
                 piece_length=1 if piecewise else 0,
-                early_stop=self._task.request.early_stop,
+                early_stop=self._pace.early_stop,
+                top_probs=self._task.request.early_stop is None,
                 alternatives=self._task.request.overlap.alternatives,
             )
         )
@@ -260,7 +262,7 @@ class _Rounds:
         for token in flight.block[:reached]:
             if token.HasField("defer"):
                 self._pace.history.deferrals.add(float(token.defer))
-        self._pace.verified(verdict.accepted, reached)
+        self._pace.verified(verdict.accepted, reached, flight.drafted.top_probs)
         self._compare(flight, verdict)
         recorder.round()
         recorder.emitted(emitted)

@@ -72,6 +72,8 @@ class DraftStep(Step):
         self._log_probs = log_probs
         self._drafted = 0
         self._position = 0
+        self._top_prob = math.nan
+        """Of the last token, if it is looked at."""
         self._piece = drafter_pb2.DraftedBlock(step_id=request.step_id)
         self._forks: list[tuple[int, Step]] = []
         if request.forks:
@@ -108,7 +110,8 @@ class DraftStep(Step):
 
     @property
     def _looks_at_top(self) -> bool:
-        return self._law.sends.top_log_prob or self._request.early_stop > 0
+        request = self._request
+        return self._law.sends.top_log_prob or request.top_probs or request.early_stop > 0
 
     @classmethod
     def decide(cls, steps: Sequence[Self], logits: Tensor) -> Tensor:
@@ -159,7 +162,7 @@ class DraftStep(Step):
             self._drafted == self._request.max_tokens
             or token.id in self._end_token_ids
             or deferred
-            or (early_stop > 0 and math.exp(token.top_log_prob) < early_stop)
+            or (early_stop > 0 and self._top_prob < early_stop)
         )
         if done or len(self._piece.tokens) == self._request.piece_length:
             self._send(last=done)
@@ -179,7 +182,12 @@ class DraftStep(Step):
         sends, rest = self._law.sends, iter(decided)
         token = self._piece.tokens.add(id=int(next(rest)))
         if self._looks_at_top:
-            token.top_log_prob = next(rest)
+            top_log_prob = next(rest)
+            self._top_prob = math.exp(top_log_prob)
+            if sends.top_log_prob:
+                token.top_log_prob = top_log_prob
+            if self._request.top_probs:
+                self._piece.top_probs.append(self._top_prob)
         if sends.log_prob:
             token.log_prob = next(rest)
         if sends.defer:

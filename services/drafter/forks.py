@@ -30,6 +30,7 @@ class ForkedBlocks:
                 max_tokens=request.fork_tokens,
                 early_stop=request.early_stop,
                 alternatives=request.alternatives,
+                top_probs=request.top_probs,
             )
             self.steps.append((step, partial(self._take, self._forks.blocks.add())))
 

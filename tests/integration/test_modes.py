@@ -20,8 +20,19 @@ MODES: dict[str, dict[str, Any]] = {
     "drafter": {"mode": law_pb2.MODE_DRAFTER},
 }
 
-OVERLAPS = ((1, 0, 0), (3, 0, 0), (7, 0, 0), (1, 1, 2), (3, 1, 0), (3, 1, 3), (4, 3, 1), (1, 0, 0))
-"""Block length, blocks ahead, alternatives."""
+BLOCKS: tuple[dict[str, float], ...] = (
+    {"block_length": 1, "draft_ahead": 0},
+    {"block_length": 3, "draft_ahead": 0},
+    {"block_length": 7, "draft_ahead": 0, "early_stop": 0.5},
+    {"block_length": 1, "draft_ahead": 1, "alternatives": 2},
+    {"block_length": 3, "draft_ahead": 1, "alternatives": 0},
+    {"block_length": 3, "draft_ahead": 1, "alternatives": 3, "early_stop": 0.7},
+    {"block_length": 4, "draft_ahead": 3, "alternatives": 1},
+    {"block_length": 1, "draft_ahead": 0},
+    {"draft_ahead": 0},
+    {"draft_ahead": 1},
+)
+"""How blocks are drafted; of the last two the router chooses."""
 
 
 @pytest.fixture
@@ -64,15 +75,8 @@ async def test_the_seed_decides_whatever_the_blocks(client: Client, name: str) -
     async def two_answers(i: int, prompt: str) -> set[tuple[int, ...]]:
         first, *others = await asyncio.gather(
             *(
-                client.generate(
-                    prompt=prompt,
-                    seed=i,
-                    block_length=n,
-                    draft_ahead=ahead,
-                    alternatives=alternatives,
-                    **fields,
-                )
-                for n, ahead, alternatives in OVERLAPS
+                client.generate(prompt=prompt, seed=i, allow_expert_alone=False, **blocks, **fields)
+                for blocks in BLOCKS
             )
         )
         assert all(other.ids == first.ids for other in others)

@@ -92,6 +92,7 @@ async def draw(address: str, cell: Cell, n: int, first_seed: int) -> Counter[tup
                     block_length=1 + seed % 3,
                     draft_ahead=int(seed % 4 == 0),
                     alternatives=2 * (seed % 8 == 0),
+                    early_stop=0.5 * (seed % 5 > 2),
                     **fields,
                 )
                 counts[tuple(result.ids)] += 1

@@ -28,8 +28,8 @@ ANSWERS = [3, pytest.param(50, marks=[pytest.mark.laws, pytest.mark.timeout(1800
 TEMPERATURES = [0.0, 0.7, 1.0]
 OVERLAPS = (
     {"draft_ahead": 1, "alternatives": 0},
-    {"draft_ahead": 1, "alternatives": 2},
-    {"draft_ahead": 2, "alternatives": 1},
+    {"draft_ahead": 1, "alternatives": 2, "early_stop": 0.3},
+    {"draft_ahead": 2, "alternatives": 1, "early_stop": 0.6},
 )
 
 
@@ -37,7 +37,7 @@ async def served(
     client: Client,
     laws: list[law_pb2.Law],
     block_length: int,
-    overlaps: Sequence[Mapping[str, int]] = ({"draft_ahead": 0},),
+    overlaps: Sequence[Mapping[str, float]] = ({"draft_ahead": 0},),
 ) -> list[Result]:
     """An answer for each law, with the overlaps in turn."""
     free = asyncio.Semaphore(AT_ONCE)

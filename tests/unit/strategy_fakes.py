@@ -27,7 +27,8 @@ class FakeDrafter(DrafterSession):
     """Drafts the tokens of a script, by position; each piece comes after a delay.
 
     Its alternatives are a wrong token, then the one of another script.  After that it drafts the
-    same whatever is before: forks come before or after the session's own block.
+    same whatever is before: forks come before or after the session's own block.  It is unsure of
+    the tokens at some positions.
     """
 
     def __init__(
@@ -38,8 +39,9 @@ class FakeDrafter(DrafterSession):
         forks_first: bool = False,
         no_room: Collection[int] = (),
         context: int = 1000,
+        unsure: Collection[int] = (),
     ) -> None:
-        self.context = context
+        self.context, self.unsure = context, unsure
         self.script, self.delays = script, delays
         self.other = other or script
         self.forks_first, self.no_room = forks_first, no_room
@@ -55,13 +57,13 @@ class FakeDrafter(DrafterSession):
         self.asked.append((len(self.tokens), order.max_tokens))
         assert len(self.tokens) + order.max_tokens <= self.context
         self._step += 1
-        block = self._block(len(self.tokens), order.max_tokens)
+        block = self._block(len(self.tokens), order.max_tokens, order)
         size = order.piece_length or max(len(block), 1)
         pieces = [
-            self._drafted(len(self.tokens) + i, block[i : i + size], order.alternatives)
+            self._drafted(len(self.tokens) + i, block[i : i + size], order)
             for i in range(0, max(len(block), 1), size)
         ]
-        pieces = pieces or [self._drafted(len(self.tokens), [], 0)]
+        pieces = pieces or [self._drafted(len(self.tokens), [], order)]
         pieces[-1].last = True
         self._pieces = deque(pieces)
         if order.forks:
@@ -80,22 +82,31 @@ class FakeDrafter(DrafterSession):
             assert fork.position < len(self.tokens)
             assert fork.position + 1 + order.fork_tokens <= self.context
             count = 0 if i in self.no_room else order.fork_tokens
-            tokens = self._block(fork.position + 1, count)
-            drafted.blocks.append(self._drafted(fork.position + 1, tokens, order.alternatives))
+            tokens = self._block(fork.position + 1, count, order)
+            drafted.blocks.append(self._drafted(fork.position + 1, tokens, order))
         return drafted
 
-    def _block(self, start: int, count: int) -> list[int]:
-        block = self.script[start : start + count]
-        return block[: block.index(END) + 1] if END in block else block
+    def _block(self, start: int, count: int, order: DraftOrder) -> list[int]:
+        block = []
+        for position, token in enumerate(self.script[start : start + count], start):
+            block.append(token)
+            if token == END or self._top_prob(position) < order.early_stop:
+                break
+        return block
+
+    def _top_prob(self, position: int) -> float:
+        return 0.25 if position in self.unsure else 1.0
 
     def _drafted(
-        self, start: int, tokens: list[int], alternatives: int
+        self, start: int, tokens: list[int], order: DraftOrder
     ) -> drafter_pb2.DraftedBlock:
         block = drafter_pb2.DraftedBlock(step_id=self._step, position=start)
         for position, token in enumerate(tokens, start):
             block.tokens.add(id=token)
-            if alternatives:
-                known = [token + 100, self.other[position]][:alternatives]
+            if order.top_probs:
+                block.top_probs.append(self._top_prob(position))
+            if order.alternatives:
+                known = [token + 100, self.other[position]][: order.alternatives]
                 block.alternatives.add(ids=[other for other in known if other != token])
         return block
 
@@ -213,6 +224,7 @@ def task(
     draft_ahead: int = 0,
     alternatives: int = 0,
     history: History | None = None,
+    early_stop: float | None = 0.0,
 ) -> Task:
     law = law_pb2.Law(
         mode=law_pb2.Mode.ValueType(mode), rule=law_pb2.RULE_LOSSLESS, temperature=temperature
@@ -225,7 +237,7 @@ def task(
         stop_strings=(),
         end_token_ids=frozenset({END}),
         stop_token_ids=frozenset(),
-        early_stop=0,
+        early_stop=early_stop,
         log_probs=False,
         echo_prompt=False,
         overlap=Overlap(draft_ahead, alternatives),

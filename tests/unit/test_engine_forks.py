@@ -1,27 +1,24 @@
 """Forks of a session: drafted in the same passes, taken over where the tokens go on from them."""
 
 from collections.abc import Iterator
-from queue import SimpleQueue
 
 import pytest
 import torch
 from cascade.v1 import drafter_pb2 as pb
 from cascade.v1 import law_pb2
 
-from services.drafter.draft import DraftStep
 from services.engine.engine import Engine
 from services.engine.model import load
 from services.engine.pages import PAGE
 from services.engine.passes import PassReport
-from services.engine.session import Session
-from services.errors import CascadeError, InvalidField
+from services.errors import InvalidField
 from services.pod.law import SessionLaw
 from services.serving import law as laws
 from tests.services import TINY
+from tests.unit.drafting import Drafting, ids
 
 PAGES = 12
 PROMPT = list(b"def add(a, b):\n    return")
-Result = pb.DraftedBlock | pb.DraftedForks | CascadeError
 
 passes: list[PassReport] = []
 
@@ -52,37 +49,6 @@ def law(request: pytest.FixtureRequest) -> SessionLaw:
         mode=law_pb2.MODE_SPECULATIVE, top_p=1, candidates=16, temperature=request.param, seed=5
     )
     return SessionLaw.from_proto(laws.with_defaults(law, alpha_given=False))
-
-
-class Drafting:
-    """A session, and what its steps gave."""
-
-    def __init__(self, engine: Engine, law: SessionLaw) -> None:
-        self.engine, self.law = engine, law
-        self.session: Session = engine.open()
-        self.results: SimpleQueue[Result] = SimpleQueue()
-
-    def submit(self, request: pb.DraftStep) -> None:
-        facts, take = self.engine.model.facts, self.results.put
-        step = DraftStep(request, facts, self.law, frozenset(), take, emit_forks=take)
-        self.engine.submit(self.session, step)
-
-    def block(self) -> pb.DraftedBlock:
-        result = self.results.get(timeout=20)
-        assert isinstance(result, pb.DraftedBlock), result
-        return result
-
-    def forks(self) -> pb.DraftedForks:
-        result = self.results.get(timeout=20)
-        assert isinstance(result, pb.DraftedForks), result
-        return result
-
-    def close(self) -> None:
-        self.engine.close(self.session).result(20)
-
-
-def ids(block: pb.DraftedBlock) -> list[int]:
-    return [token.id for token in block.tokens]
 
 
 def alone(engine: Engine, law: SessionLaw, tokens: list[int], n: int) -> list[int]:

@@ -61,7 +61,9 @@ delays = st.lists(st.integers(0, 12), min_size=1, max_size=8).map(cycle)
     end=st.integers(0, 40),
     bonus=st.booleans(),
     ahead=st.integers(0, 4),
-    block_length=st.integers(1, 7),
+    block_length=st.none() | st.integers(1, 7),
+    early_stop=st.sampled_from([None, 0.0, 0.5]),
+    unsure=st.sets(st.integers(3, 40)),
     max_tokens=st.integers(1, 30),
     forgets=st.booleans(),
     defers=st.sets(st.integers(3, 40), max_size=4),
@@ -76,7 +78,9 @@ def test_drafting_ahead_changes_no_token(
     end: int,
     bonus: bool,
     ahead: int,
-    block_length: int,
+    block_length: int | None,
+    early_stop: float | None,
+    unsure: set[int],
     max_tokens: int,
     forgets: bool,
     defers: set[int],
@@ -91,13 +95,14 @@ def test_drafting_ahead_changes_no_token(
     script = [0 if i - 3 in wrong else token for i, token in enumerate(answer)]
     made = task(
         law_pb2.MODE_SPECULATIVE,
-        FakeDrafter(script, drafter, answer, forks_first, no_room, context=3 + max_tokens),
+        FakeDrafter(script, drafter, answer, forks_first, no_room, 3 + max_tokens, unsure),
         FakeExpert(answer, bonus=bonus, forgets=forgets, delays=expert, defers=defers),
         max_tokens,
         block_length,
         temperature=0.0 if bonus else 1.0,
         draft_ahead=ahead,
         alternatives=alternatives,
+        early_stop=early_stop,
     )
     whole = answer[3 : 3 + max_tokens]
     expected = whole[: whole.index(END) + 1] if END in whole else whole
