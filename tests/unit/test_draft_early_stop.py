@@ -45,13 +45,13 @@ def drafting(engine: Engine, request: pytest.FixtureRequest) -> Iterator[Draftin
     drafting.close()
 
 
-def drafted(drafting: Drafting, **fields: float | bool) -> pb.DraftedBlock:
-    drafting.submit(pb.DraftStep(append=PROMPT, max_tokens=12, **fields))
+def drafted(drafting: Drafting) -> pb.DraftedBlock:
+    drafting.submit(pb.DraftStep(append=PROMPT, max_tokens=12, top_probs=True))
     return drafting.block()
 
 
 def test_top_probs_are_the_models_own_unscaled_ones(drafting: Drafting) -> None:
-    block = drafted(drafting, top_probs=True)
+    block = drafted(drafting)
     model = load(TINY / "drafter", device="cpu", dtype="float32")
     slot, tokens = model.new_slot(), [*PROMPT, *ids(block)][:-1]
     slot.reserve(len(tokens))
@@ -61,7 +61,7 @@ def test_top_probs_are_the_models_own_unscaled_ones(drafting: Drafting) -> None:
 
 def test_a_draft_ends_with_the_first_token_below(drafting: Drafting) -> None:
     """For any threshold; what it has up to there is the same."""
-    whole = drafted(drafting, top_probs=True)
+    whole = drafted(drafting)
     probs = list(whole.top_probs)
     assert len(probs) == len(whole.tokens) == 12
     lengths = set()

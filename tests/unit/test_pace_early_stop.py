@@ -45,9 +45,11 @@ def test_counts_on_both_sides_of_each_threshold() -> None:
         counts.verified([0.95, 0.85, 0.35, 0.2], accepted=2, reached=3)
     splits = {split.threshold: split for split in counts.splits()}
     assert list(splits) == list(THRESHOLDS)
-    assert splits[0.3] == Split(0.3, 0.25, 0, 1, pytest.approx(1))
+    low = splits[0.3]
+    assert (low.drafted_below, low.below) == (0.25, 0)
+    assert (low.lift_below, low.lift_above) == pytest.approx((1, 1))
     middle = splits[0.5]
-    assert (middle.drafted_below, middle.below) == (pytest.approx(1 / 2), pytest.approx(1 / 3))
+    assert (middle.drafted_below, middle.below) == pytest.approx((1 / 2, 1 / 3))
     assert middle.lift_below < 0.1
     assert middle.lift_above == pytest.approx(1.5, rel=0.02)
     assert splits[0.9].below == pytest.approx(2 / 3)
@@ -79,7 +81,7 @@ def answer(text: Text, pace: Pace, rounds: int) -> float:
     """Tokens by millisecond of some rounds, with a bonus."""
     times, tokens, ms = pace.history.times, 0, 0.0
     for _ in range(rounds):
-        block = []
+        block: list[tuple[float, bool]] = []
         while len(block) < pace.length:
             block.append(text.token())
             if block[-1][0] < pace.early_stop:
