@@ -36,6 +36,10 @@ class DraftOrder:
     """Ends the draft after a token whose max q1 is below it."""
     top_probs: bool = False
     """Whether to report each token's max q1."""
+    acceptance: Sequence[float] = ()
+    """The chance of a token to be accepted, by equal ranges of its max q1."""
+    least_chance: float = 0.0
+    """Ends the draft after a token with which their product over the block falls below it."""
     alternatives: int = 0
     """Next-best tokens to report with each one."""
     forks: Sequence[Fork] = ()

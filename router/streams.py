@@ -130,6 +130,8 @@ class GrpcDrafterSession(
             piece_length=order.piece_length,
             early_stop=order.early_stop,
             top_probs=order.top_probs,
+            acceptance=order.acceptance,
+            least_chance=order.least_chance,
             alternatives=order.alternatives,
             forks=[drafter_pb2.Fork(position=fork.position, id=fork.id) for fork in order.forks],
             fork_tokens=order.fork_tokens,

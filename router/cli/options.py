@@ -127,6 +127,14 @@ BlockLength = Annotated[
         help="Tokens drafted in a round. Default: the router chooses.",
     ),
 ]
+EarlyStop = Annotated[
+    float | None,
+    typer.Option(
+        metavar="P",
+        help="End a draft after a token whose top probability is below this; 0: never. "
+        "Default: the router chooses where a draft ends, or with --block-length 0.",
+    ),
+]
 Raw = Annotated[bool, typer.Option("--raw", help="Continue the text, without a chat template.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Address = Annotated[

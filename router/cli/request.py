@@ -25,6 +25,7 @@ class Ask:
     max_tokens: int | None = None
     stop: Sequence[str] = ()
     block_length: int | None = None
+    early_stop: float | None = None
     form: str | None = None
     coupling: str | None = None
     candidates: int | None = None
@@ -57,6 +58,7 @@ class Ask:
                 rule=law_pb2.Rule.Value(f"RULE_{(self.rule or 'unspecified').upper()}"),
                 alpha=self.alpha,
                 block_length=self.block_length,
+                early_stop=self.early_stop,
                 temperature=self.temperature,
                 top_k=self.top_k or 0,
                 top_p=self.top_p,

@@ -3,7 +3,7 @@
 import math
 
 _POSITIONS = 64
-_PRIOR = 0.8
+PRIOR = 0.8
 """Acceptance, before anything is known."""
 _PRIOR_WEIGHT = 4.0
 """In tokens: how much a position is taken to be like the one before it."""
@@ -14,7 +14,7 @@ _RECENT = 64.0
 _SURE = 3.5
 """Standard errors by which they have to differ for all to change at once."""
 _SHIFTED = 16.0
-"""Tokens of a position that then count as seen."""
+"""Tokens of each kind that then count as seen."""
 
 
 class Acceptance:
@@ -26,8 +26,12 @@ class Acceptance:
         # Of the last tokens: how many were accepted, how many should have been, and its variance.
         self._recent = self._expected = self._variance = 0.0
 
-    def verified(self, accepted: int, reached: int) -> None:
-        """Of a block ``reached`` tokens were looked at, and the first ``accepted`` accepted."""
+    def verified(self, accepted: int, reached: int) -> float:
+        """Of a block ``reached`` tokens were looked at, and the first ``accepted`` accepted.
+
+        Returns:
+            A factor by which all rates have changed at once; mostly 1.
+        """
         rates = self.rates(reached)
         keep = max(1 - reached / _RECENT, 0.0)
         self._recent = self._recent * keep + accepted
@@ -41,21 +45,16 @@ class Acceptance:
             self.reached[j] += 1
             self.accepted[j] += j < accepted
         # Beside chance, what is expected is itself not known to better than a token.
-        if abs(self._recent - self._expected) > _SURE * math.sqrt(self._variance + 1):
-            self._shift(self._recent / self._expected)
-            self.begin_anew()
+        if abs(self._recent - self._expected) <= _SURE * math.sqrt(self._variance + 1):
+            return 1.0
+        factor = self._recent / self._expected
+        shift(factor, self.accepted, self.reached)
+        self.begin_anew()
+        return factor
 
     def begin_anew(self) -> None:
         """What is to be compared begins with the next token."""
         self._recent = self._expected = self._variance = 0.0
-
-    def _shift(self, factor: float) -> None:
-        """All rates are other by a factor than what was seen before, of which little is kept."""
-        for j in range(_POSITIONS):
-            if seen := self.reached[j]:
-                rate = min(factor * self.accepted[j] / seen, 1.0)
-                self.reached[j] = min(seen, _SHIFTED)
-                self.accepted[j] = rate * self.reached[j]
 
     def rates(self, count: int, optimism: float = 0.0) -> list[float]:
         """The chance of each of the first ``count`` positions to be accepted, if it is reached.
@@ -64,13 +63,28 @@ class Acceptance:
             count: at most 64.
             optimism: standard errors of the mean over positions to add.
         """
-        rates, before = [], _PRIOR
+        rates, before = [], PRIOR
         for j in range(count):
             before = (self.accepted[j] + _PRIOR_WEIGHT * before) / (self.reached[j] + _PRIOR_WEIGHT)
             rates.append(before)
         if optimism:
             seen = sum(self.reached) + _PRIOR_WEIGHT
-            mean = (sum(self.accepted) + _PRIOR_WEIGHT * _PRIOR) / seen
+            mean = (sum(self.accepted) + _PRIOR_WEIGHT * PRIOR) / seen
             more = optimism * math.sqrt(mean * (1 - mean) / seen)
             rates = [min(rate + more, 1.0) for rate in rates]
         return rates
+
+
+def shift(factor: float, accepted: list[float], reached: list[float]) -> None:
+    """All rates are other by a factor than what was seen before, of which little is kept.
+
+    Args:
+        factor: at least 0.
+        accepted: tokens, by whatever tells them apart; changed.
+        reached: the tokens that these are among; changed.
+    """
+    for j, seen in enumerate(reached):
+        if seen:
+            rate = min(factor * accepted[j] / seen, 1.0)
+            reached[j] = min(seen, _SHIFTED)
+            accepted[j] = rate * reached[j]

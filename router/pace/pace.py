@@ -4,10 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from router.pace.expected import expected
 from router.pace.history import LEAST_STRETCH, History
 from router.pace.overlap import Overlap
-from router.pace.top_probs import Split
 
 MAX_LENGTH = 32
 """The longest block that is chosen."""
@@ -20,8 +18,6 @@ _WORTH_FORK = 0.02
 """Nor one on a fork: it takes no pass of its own."""
 MAX_FORKS = 32
 """Of one draft."""
-_WORTH_STOPPING = 1.02
-"""Drafts stop early where that makes so many times the tokens."""
 
 _GOES = 0.98
 """Speculation goes on while it may make so much of the tokens of the expert alone."""
@@ -37,19 +33,16 @@ _OTHER_WAY = 16
 _TRIAL_LENGTH = 4
 
 
-_WHOLE = Split()
-"""Drafts do not stop early."""
-
-
 class _Best(NamedTuple):
-    """The fastest that is expected."""
+    """The block length that makes the most tokens by time."""
 
     speed: float
     """Tokens by millisecond."""
     length: int
-    split: Split
-    used: float
-    """How often a block drafted ahead is used."""
+    ahead: float
+    """How often a block is used that was drafted ahead."""
+    forked: float
+    """How often one is that was prepared on a fork."""
 
 
 class Pace:
@@ -63,7 +56,7 @@ class Pace:
         start: int,
         bonus: bool,
         overlap: Overlap,
-        early_stop: float | None = 0.0,
+        stops_early: bool = False,
         may_go_alone: bool = False,
     ) -> None:
         """Begins with what other sessions have found out.
@@ -74,7 +67,8 @@ class Pace:
             start: the block length while nothing is known.
             bonus: whether a bonus token follows a block that was accepted whole.
             overlap: what the drafter may do while the expert verifies.
-            early_stop: where drafts stop early, if the request says so.
+            stops_early: whether a draft ends where, by its top probabilities, it is accepted whole
+                as seldom as one of the best length is on average, instead of at that length.
             may_go_alone: whether the expert may decode alone where that is faster.
         """
         self.history = history
@@ -83,11 +77,13 @@ class Pace:
         self._most_ahead = overlap.draft_ahead
         self._alternatives = overlap.alternatives
         self._may_go_alone = may_go_alone
+        self._stops_early = stops_early
         self.length = fixed or start
         """Tokens to draft in a round, at most."""
-        self._split = _WHOLE
-        self._stops = early_stop is None
-        self._early_stop = early_stop or 0.0
+        self.acceptance: Sequence[float] = ()
+        """The chance of a token to be accepted, by equal ranges of its top probability."""
+        self.least_chance = 0.0
+        """A draft ends with the token with which their product over the block falls below it."""
         self.ahead = overlap.draft_ahead
         """Blocks to draft ahead: none where they would seldom be used."""
         self._until_choice = _AGAIN
@@ -96,11 +92,6 @@ class Pace:
             self._try()
         else:
             self._consider(_GOES, _BENEFIT)
-
-    @property
-    def early_stop(self) -> float:
-        """The top probability below which a token is the last of its draft; 0: none is."""
-        return self._split.threshold if self._stops else self._early_stop
 
     @property
     def alone(self) -> int:
@@ -125,11 +116,11 @@ class Pace:
     def likely(self) -> list[tuple[int, int]]:
         """Outcomes of a block worth preparing: where it is rejected, and for which alternative."""
         hits = self.history.foresight.rates(self._alternatives)
-        chances = {}
-        rates = self.history.acceptance.rates(self.length) if hits else []
-        for j, block in enumerate(expected(rates, self._split)):
+        chances, whole = {}, 1.0
+        for j, rate in enumerate(self.history.acceptance.rates(self.length) if hits else []):
             for rank, hit in enumerate(hits):
-                chances[j, rank] = block.rejected * hit
+                chances[j, rank] = whole * (1 - rate) * hit
+            whole *= rate
         worth = [outcome for outcome, chance in chances.items() if chance >= _WORTH_FORK]
         return sorted(worth, key=lambda outcome: -chances[outcome])[:MAX_FORKS]
 
@@ -139,10 +130,12 @@ class Pace:
         Args:
             accepted: tokens.
             reached: tokens.
-            top_probs: of all tokens of the block, if they are known.
+            top_probs: of the block's tokens, if they are known.
         """
-        self.history.acceptance.verified(accepted, reached)
-        self.history.top_probs.verified(top_probs, accepted, reached)
+        factor = self.history.acceptance.verified(accepted, reached)
+        self.history.top_probs.verified(top_probs[:reached], accepted)
+        if factor != 1:
+            self.history.top_probs.shift(factor)
         self._until_choice -= 1
         if not self._until_choice:
             self._choose()
@@ -178,44 +171,48 @@ class Pace:
 
     def _try(self) -> None:
         """A few rounds, whatever is expected of them."""
-        self.length = self._fixed or max(self.length, _TRIAL_LENGTH)
+        shortest = _TRIAL_LENGTH if self._stops_early else max(self.length, _TRIAL_LENGTH)
+        self.length, self.least_chance = self._fixed or shortest, 0.0
         self._until_choice = _TRIAL_ROUNDS
 
     def _choose(self) -> None:
-        """Chooses the length, and where to stop early, that make the most tokens by time."""
+        """Chooses the length that makes the most tokens by time, or where drafts end instead."""
         self._until_choice = _AGAIN
         if not self.history.times.known:
             return
         best = self._best(optimism=0.0)
-        self.length, self._split = best.length, best.split
-        self.ahead = self._most_ahead if best.used >= _WORTH_AHEAD else 0
+        self.ahead = self._most_ahead if best.ahead + best.forked >= _WORTH_AHEAD else 0
+        if not self._stops_early:
+            self.length = best.length
+            return
+        # Blocks of the best length are accepted whole so often, but for half a token.
+        *rates, last = self.history.acceptance.rates(best.length)
+        self.length = self._fixed or MAX_LENGTH
+        self.acceptance = self.history.top_probs.acceptance()
+        self.least_chance = math.prod(rates) * math.sqrt(last)
 
     def _best(self, optimism: float) -> _Best:
         """What makes the most tokens by time."""
-        rates = self.history.acceptance.rates((self._fixed or MAX_LENGTH) + 1, optimism)
-        best = self._best_length(rates, _WHOLE)
-        for split in self.history.top_probs.splits() if self._stops else ():
-            other = self._best_length(rates, split)
-            if other.speed > best.speed * (1 if best.split.threshold else _WORTH_STOPPING):
-                best = other
+        most = self._fixed or MAX_LENGTH
+        rates = self.history.acceptance.rates(most + 1, optimism)
+        hits = self.history.foresight.rates(self._alternatives)
+        best, whole, emitted, forks = _Best(0.0, most, 0.0, 0.0), 1.0, 0.0, 0.0
+        for n in range(1, most + 1):
+            emitted += whole
+            rejected = whole * (1 - rates[n - 1])
+            forks += sum(rejected * hit for hit in hits if rejected * hit >= _WORTH_FORK)
+            whole *= rates[n - 1]
+            ahead = whole * (rates[n] if self._bonus else 1)
+            total = emitted + (whole if self._bonus else 0)
+            block = _Best(0.0, n, ahead, forks)
+            if (speed := total / self._round_ms(block)) > best.speed and self._fixed in (None, n):
+                best = block._replace(speed=speed)
         return best
 
-    def _best_length(self, rates: Sequence[float], split: Split) -> _Best:
-        """The same, for drafts that stop there."""
-        times, most = self.history.times, len(rates) - 1
-        hits = self.history.foresight.rates(self._alternatives)
-        best, forks = _Best(0.0, most, split, 0.0), 0.0
-        for n, block in enumerate(expected(rates[:most], split), 1):
-            chances = [block.rejected * hit for hit in hits]
-            forks += sum(chance for chance in chances if chance >= _WORTH_FORK)
-            # Ahead of a bonus, a guess of it comes first: it may be wrong, or end the draft.
-            ahead = block.whole * (split.accepted(rates[n])[1] if self._bonus else 1)
-            decided = block.decided + (block.whole if self._bonus else 0)
-            used = (ahead, forks) if self._most_ahead else (0.0, 0.0)
-            speed = decided / times.round_ms(block.drafted, *used, self._most_ahead)
-            if speed > best.speed and self._fixed in (None, n):
-                best = _Best(speed, n, split, ahead + forks)
-        return best
+    def _round_ms(self, block: _Best) -> float:
+        """Mean time of a round with such a block."""
+        used = (block.ahead, block.forked) if self._most_ahead else (0.0, 0.0)
+        return self.history.times.round_ms(block.length, *used, self._most_ahead)
 
     def _consider(self, share: float, benefit: float) -> None:
         """Lets the expert go alone where speculation makes less than a share of its tokens."""

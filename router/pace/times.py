@@ -54,7 +54,7 @@ class Cost:
         """Whether there was one."""
         return not math.isnan(self._ms.value)
 
-    def of(self, length: float) -> float:
+    def of(self, length: int) -> float:
         """Milliseconds of one with a block of this length."""
         spread = self._nn.value - self._n.value**2
         slope = 0.0
@@ -83,12 +83,12 @@ class Times:
         return self.verify.known and not any(math.isnan(mean.value) for mean in means)
 
     def round_ms(
-        self, length: float, ahead: float = 0.0, forked: float = 0.0, depth: int = 1
+        self, length: int, ahead: float = 0.0, forked: float = 0.0, depth: int = 1
     ) -> float:
         """Mean time of a round, from one verdict to the next.
 
         Args:
-            length: of its block, on average.
+            length: of its block.
             ahead: chance that the block was sent before the last verdict: the expert has it.
             forked: chance that it had been prepared for that verdict: it is sent at once.
             depth: blocks sent ahead at most.  Of all that are under way each waits for the way to

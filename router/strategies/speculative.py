@@ -53,7 +53,7 @@ async def speculate(task: Task) -> AsyncIterator[Emitted]:
     pace = Pace(
         task.history,
         fixed=request.block_length,
-        early_stop=request.early_stop,
+        stops_early=request.early_stop is None,
         # Without a bonus, one token more is drafted: the expert's pass costs and yields the same.
         start=BLOCK_LENGTH + (not bonus),
         bonus=bonus,
@@ -126,8 +126,10 @@ class _Rounds:
             replace(
                 order,
                 piece_length=1 if piecewise else 0,
-                early_stop=self._pace.early_stop,
+                early_stop=self._task.request.early_stop or 0.0,
                 top_probs=self._task.request.early_stop is None,
+                acceptance=self._pace.acceptance,
+                least_chance=self._pace.least_chance,
                 alternatives=self._task.request.overlap.alternatives,
             )
         )

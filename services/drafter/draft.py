@@ -24,6 +24,7 @@ from services.rules.unscaled import OfLogits
 MAX_TOKENS = 1024
 MAX_ALTERNATIVES = 8
 MAX_FORKS = 64
+MAX_RANGES = 64
 
 
 class DraftStep(Step):
@@ -54,6 +55,7 @@ class DraftStep(Step):
             )
         if not 0 <= request.early_stop <= 1:
             raise InvalidField(("early_stop", f"must be in [0, 1], got {request.early_stop:g}"))
+        _check_least_chance(request)
         if request.alternatives > MAX_ALTERNATIVES:
             raise InvalidField(
                 ("alternatives", f"must be at most {MAX_ALTERNATIVES}, got {request.alternatives}")
@@ -72,8 +74,10 @@ class DraftStep(Step):
         self._log_probs = log_probs
         self._drafted = 0
         self._position = 0
-        self._top_prob = math.nan
+        self._top_prob = 1.0
         """Of the last token, if it is looked at."""
+        self._chance = 1.0
+        """That all tokens so far are accepted, if that is known."""
         self._piece = drafter_pb2.DraftedBlock(step_id=request.step_id)
         self._forks: list[tuple[int, Step]] = []
         if request.forks:
@@ -111,7 +115,8 @@ class DraftStep(Step):
     @property
     def _looks_at_top(self) -> bool:
         request = self._request
-        return self._law.sends.top_log_prob or request.top_probs or request.early_stop > 0
+        stops = request.early_stop > 0 or request.least_chance > 0
+        return self._law.sends.top_log_prob or request.top_probs or stops
 
     @classmethod
     def decide(cls, steps: Sequence[Self], logits: Tensor) -> Tensor:
@@ -157,12 +162,12 @@ class DraftStep(Step):
             session.tokens.extend([token.id])
             self._position += 1
         self._drafted += 1
-        early_stop = self._request.early_stop
         done = (
             self._drafted == self._request.max_tokens
             or token.id in self._end_token_ids
             or deferred
-            or (early_stop > 0 and self._top_prob < early_stop)
+            or self._top_prob < self._request.early_stop
+            or self._chance < self._request.least_chance
         )
         if done or len(self._piece.tokens) == self._request.piece_length:
             self._send(last=done)
@@ -183,7 +188,10 @@ class DraftStep(Step):
         token = self._piece.tokens.add(id=int(next(rest)))
         if self._looks_at_top:
             top_log_prob = next(rest)
-            self._top_prob = math.exp(top_log_prob)
+            self._top_prob = min(math.exp(top_log_prob), 1.0)
+            if ranges := len(self._request.acceptance):
+                index = min(int(self._top_prob * ranges), ranges - 1)
+                self._chance *= self._request.acceptance[index]
             if sends.top_log_prob:
                 token.top_log_prob = top_log_prob
             if self._request.top_probs:
@@ -211,6 +219,25 @@ class DraftStep(Step):
         piece.last = last
         piece.timing.CopyFrom(to_proto(self.timing))
         self._emit(piece)
+
+
+def _check_least_chance(request: drafter_pb2.DraftStep) -> None:
+    """Refuses chances that can't be.
+
+    Raises:
+        InvalidField: naming the first of them.
+    """
+    ranges = len(request.acceptance)
+    if ranges > MAX_RANGES:
+        raise InvalidField(("acceptance", f"must be at most {MAX_RANGES}, got {ranges}"))
+    for index, chance in enumerate(request.acceptance):
+        if not 0 <= chance <= 1:
+            raise InvalidField((f"acceptance[{index}]", f"must be in [0, 1], got {chance:g}"))
+    least = request.least_chance
+    if not 0 <= least <= 1:
+        raise InvalidField(("least_chance", f"must be in [0, 1], got {least:g}"))
+    if least and not ranges:
+        raise InvalidField(("least_chance", f"must be 0 without acceptance, got {least:g}"))
 
 
 def _check_forks(request: drafter_pb2.DraftStep, facts: ModelFacts) -> None:

@@ -31,6 +31,8 @@ class ForkedBlocks:
                 early_stop=request.early_stop,
                 alternatives=request.alternatives,
                 top_probs=request.top_probs,
+                acceptance=request.acceptance,
+                least_chance=request.least_chance,
             )
             self.steps.append((step, partial(self._take, self._forks.blocks.add())))
 

@@ -341,6 +341,12 @@ async def test_steps_that_cannot_be_are_refused(tiny_services: Services) -> None
         "append[0]": drafter_pb2.DraftStep(step_id=1, append=[5000], max_tokens=1),
         "max_tokens": drafter_pb2.DraftStep(step_id=1, append=[1], max_tokens=600),
         "append": drafter_pb2.DraftStep(step_id=1, max_tokens=1),
+        "early_stop": drafter_pb2.DraftStep(step_id=1, append=[1], early_stop=1.5),
+        "acceptance": drafter_pb2.DraftStep(step_id=1, append=[1], acceptance=[0.5] * 65),
+        "acceptance[1]": drafter_pb2.DraftStep(
+            step_id=1, append=[1], acceptance=[1, float("nan")], least_chance=0.5
+        ),
+        "least_chance": drafter_pb2.DraftStep(step_id=1, append=[1], least_chance=0.5),
     }
     async with open_channel(tiny_services.drafter.address) as channel:
         for field, step in bad_steps.items():

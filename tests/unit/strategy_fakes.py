@@ -87,10 +87,14 @@ class FakeDrafter(DrafterSession):
         return drafted
 
     def _block(self, start: int, count: int, order: DraftOrder) -> list[int]:
-        block = []
+        block, chance = [], 1.0
         for position, token in enumerate(self.script[start : start + count], start):
             block.append(token)
-            if token == END or self._top_prob(position) < order.early_stop:
+            top_prob = self._top_prob(position)
+            if order.acceptance:
+                ranges = len(order.acceptance)
+                chance *= order.acceptance[min(int(top_prob * ranges), ranges - 1)]
+            if token == END or top_prob < order.early_stop or chance < order.least_chance:
                 break
         return block
 

@@ -25,6 +25,7 @@ FULL = Ask(
     max_tokens=7,
     stop=["a", "b"],
     block_length=3,
+    early_stop=0.25,
     expert_alone=False,
 )
 
@@ -48,6 +49,7 @@ def test_what_is_given_is_set_zeros_too() -> None:
         max_tokens=7,
         stop_strings=["a", "b"],
         block_length=3,
+        early_stop=0.25,
         allow_expert_alone=False,
     )
 

@@ -1,6 +1,8 @@
 """Drafts that end with a token of which the drafter is unsure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from operator import mul
 from typing import Any
 
 import pytest
@@ -79,12 +81,39 @@ def test_a_draft_ends_with_the_first_token_below(drafting: Drafting) -> None:
     assert len(lengths) >= 2
 
 
+@pytest.mark.parametrize("ranges", [1, 10, 64])
+def test_a_draft_ends_where_it_is_seldom_accepted_as_a_whole(
+    drafting: Drafting, ranges: int
+) -> None:
+    """The token with which the product of the chances falls below the least one is the last."""
+    acceptance = [(i + 0.5) / ranges for i in range(ranges)]
+    whole = drafted(drafting)
+    probs = list(whole.top_probs)
+    chances = list(accumulate((acceptance[int(prob * ranges)] for prob in probs), mul))
+    for least in (chances[0], *chances[2::3], 1.0):
+        drafting.submit(
+            pb.DraftStep(
+                position=len(PROMPT), max_tokens=12, acceptance=acceptance, least_chance=least
+            )
+        )
+        # Up to the rounding of the chances to float32.
+        lengths = {
+            next((j for j, chance in enumerate(chances, 1) if chance < bound), 12)
+            for bound in (0.9999 * least, 1.0001 * least)
+        }
+        block = drafting.block()
+        assert len(block.tokens) in lengths
+        assert ids(block) == ids(whole)[: len(block.tokens)]
+
+
 def test_forks_stop_and_report_alike(drafting: Drafting) -> None:
     drafted(drafting)
     fork = pb.Fork(position=len(PROMPT) + 2, id=33)
     length = len(PROMPT) + 12
 
-    def forked(early_stop: float) -> pb.DraftedBlock:
+    def forked(
+        early_stop: float = 0, acceptance: Sequence[float] = (), least_chance: float = 0
+    ) -> pb.DraftedBlock:
         drafting.submit(
             pb.DraftStep(
                 position=length,
@@ -92,6 +121,8 @@ def test_forks_stop_and_report_alike(drafting: Drafting) -> None:
                 forks=[fork],
                 fork_tokens=6,
                 early_stop=early_stop,
+                acceptance=acceptance,
+                least_chance=least_chance,
                 top_probs=True,
             )
         )
@@ -99,10 +130,11 @@ def test_forks_stop_and_report_alike(drafting: Drafting) -> None:
         (forks,) = (result for result in results if isinstance(result, pb.DraftedForks))
         return forks.blocks[0]
 
-    whole = forked(0.0)
+    whole = forked()
     assert len(whole.top_probs) == len(whole.tokens) == 6
     threshold = sorted(whole.top_probs)[3] + 1e-6
     stop = next(j for j, prob in enumerate(whole.top_probs) if prob < threshold)
-    stopped = forked(threshold)
+    stopped = forked(early_stop=threshold)
+    assert ids(forked(acceptance=[0.5], least_chance=0.25)) == ids(whole)[:3]
     assert ids(stopped) == ids(whole)[: stop + 1]
     assert list(stopped.top_probs) == pytest.approx(list(whole.top_probs)[: stop + 1], rel=1e-4)

@@ -13,10 +13,25 @@ TOKENS = 512
 
 
 def session(
-    history: History, chance: random.Random, acceptance: float, trip_ms: float
+    history: History,
+    chance: random.Random,
+    acceptance: float,
+    trip_ms: float,
+    stops_early: bool = False,
 ) -> tuple[float, int]:
-    """An answer's milliseconds, and how many of its tokens the expert decoded alone."""
-    pace = Pace(history, fixed=None, start=6, bonus=False, overlap=Overlap(), may_go_alone=True)
+    """An answer's milliseconds, and how many of its tokens the expert decoded alone.
+
+    The drafter is always sure, of whatever it drafts.
+    """
+    pace = Pace(
+        history,
+        fixed=None,
+        start=6,
+        bonus=False,
+        overlap=Overlap(),
+        stops_early=stops_early,
+        may_go_alone=True,
+    )
     ms, done, alone = 0.0, 0, 0
     while done < TOKENS:
         if pace.alone:
@@ -24,53 +39,66 @@ def session(
             pace.decoded_alone(count, PASS_MS * count)
             ms, done, alone = ms + PASS_MS * count, done + count, alone + count
             continue
-        n = pace.length
+        n = 1
+        while n < pace.length and not stops(pace, n):
+            n += 1
         accepted = next((j for j in range(n) if chance.random() >= acceptance), n)
         times = history.times
         times.draft.add(DRAFT_MS)
         times.draft_trip.add(trip_ms)
         times.verify.add(n, PASS_MS)
         times.verify_trip.add(trip_ms)
-        pace.verified(accepted, min(accepted + 1, n))
+        pace.verified(accepted, min(accepted + 1, n), [1.0] * n)
         ms += DRAFT_MS * n + PASS_MS + 2 * trip_ms
         done += min(accepted + 1, n)
     return ms * TOKENS / done, alone
 
 
+def stops(pace: Pace, length: int) -> bool:
+    """Whether a draft of so many tokens ends by itself."""
+    return bool(pace.acceptance) and pace.acceptance[-1] ** length < pace.least_chance
+
+
 ALONE_MS = PASS_MS * TOKENS
 
 
+@pytest.mark.parametrize("stops_early", [False, True])
 @pytest.mark.parametrize("seed", range(20))
-def test_a_bad_drafter_costs_the_second_session_at_most_three_percent(seed: int) -> None:
+def test_a_bad_drafter_costs_the_second_session_at_most_three_percent(
+    seed: int, stops_early: bool
+) -> None:
     history, chance = History(), random.Random(seed)
-    session(history, chance, 0.2, 10.0)
-    ms, alone = session(history, chance, 0.2, 10.0)
+    session(history, chance, 0.2, 10.0, stops_early)
+    ms, alone = session(history, chance, 0.2, 10.0, stops_early)
     assert alone > 0.9 * TOKENS
     assert ALONE_MS / ms >= 0.97
 
 
+@pytest.mark.parametrize("stops_early", [False, True])
 @pytest.mark.parametrize("seed", range(20))
-def test_when_acceptance_recovers_it_speculates_again(seed: int) -> None:
+def test_when_acceptance_recovers_it_speculates_again(seed: int, stops_early: bool) -> None:
     history, chance = History(), random.Random(seed)
     for _ in range(3):
-        session(history, chance, 0.2, 10.0)
-    found = [session(history, chance, 0.9, 10.0) for _ in range(8)]
+        session(history, chance, 0.2, 10.0, stops_early)
+    found = [session(history, chance, 0.9, 10.0, stops_early) for _ in range(8)]
     assert sum(alone for _, alone in found) < 4 * TOKENS
     assert found[-1][1] == 0
     assert ALONE_MS / found[-1][0] > 1.3
 
 
-def test_what_pays_a_little_is_not_mistaken() -> None:
+@pytest.mark.parametrize("stops_early", [False, True])
+def test_what_pays_a_little_is_not_mistaken(stops_early: bool) -> None:
     """An acceptance of 0.6 at a round trip of 5 ms makes 1.13 times the expert's tokens."""
     history, chance = History(), random.Random(1)
-    mistaken = sum(session(history, chance, 0.6, 5.0)[1] > 0 for _ in range(50))
+    mistaken = sum(session(history, chance, 0.6, 5.0, stops_early)[1] > 0 for _ in range(50))
     assert mistaken <= 1
 
 
+@pytest.mark.parametrize("stops_early", [False, True])
 @pytest.mark.parametrize("seed", range(10))
-def test_no_first_session_that_pays_is_mistaken(seed: int) -> None:
+def test_no_first_session_that_pays_is_mistaken(seed: int, stops_early: bool) -> None:
     """Nothing is known before, and the first rounds are few."""
-    _, alone = session(History(), random.Random(seed), 0.75, 5.0)
+    _, alone = session(History(), random.Random(seed), 0.75, 5.0, stops_early)
     assert alone == 0
 
 

@@ -1,80 +1,54 @@
-"""Where drafts stop early: what is expected of a threshold, and which one is chosen."""
+"""Where drafts stop early, by what top probabilities say of acceptance."""
 
 import random
-from itertools import product
+from collections.abc import Iterator
 
 import pytest
 
 from router.pace import History, Overlap, Pace
-from router.pace.expected import expected
-from router.pace.top_probs import THRESHOLDS, Split, TopProbs
+from router.pace.pace import MAX_LENGTH
+from router.pace.top_probs import TopProbs
 
-DRAFT_MS, VERIFY_MS = 4.0, 30.0
-
-
-def test_what_is_expected_is_what_all_outcomes_come_to() -> None:
-    """Each token is below the threshold or not, and accepted or not, independently."""
-    below, rate_below, rate_above = 0.3, 0.4, 0.95
-    rate = below * rate_below + (1 - below) * rate_above
-    split = Split(0.5, below, below, rate_below / rate, rate_above / rate)
-    for n, found in enumerate(expected([rate] * 5, split), 1):
-        drafted = decided = rejected = whole = 0.0
-        for outcome in product(product((True, False), repeat=2), repeat=n):
-            chance = 1.0
-            for low, good in outcome:
-                of_good = rate_below if low else rate_above
-                chance *= (below if low else 1 - below) * (of_good if good else 1 - of_good)
-            length = next((j for j, (low, _) in enumerate(outcome, 1) if low), n)
-            goods = [good for _, good in outcome[:length]]
-            drafted += chance * length
-            decided += chance * (length if all(goods) else goods.index(False) + 1)
-            rejected += chance * (length == n and all(goods[:-1]) and not goods[-1])
-            whole += chance * all(goods)
-        assert found == pytest.approx((drafted, decided, rejected, whole))
+DRAFT_MS, VERIFY_MS, VERIFIED_MS = 4.0, 30.0, 0.5
 
 
-def test_without_a_threshold_nothing_stops() -> None:
-    *_, last = expected([0.5, 0.8], Split())
-    assert last == pytest.approx((2, 1 + 0.5, 0.5 * 0.2, 0.4))
-
-
-def test_counts_on_both_sides_of_each_threshold() -> None:
+def test_acceptance_by_range() -> None:
+    """What is not known is taken to be accepted as often as its top probability says."""
     counts = TopProbs()
-    assert not list(counts.splits())
-    for _ in range(50):
-        counts.verified([0.95, 0.85, 0.35, 0.2], accepted=2, reached=3)
-    splits = {split.threshold: split for split in counts.splits()}
-    assert list(splits) == list(THRESHOLDS)
-    low = splits[0.3]
-    assert (low.drafted_below, low.below) == (0.25, 0)
-    assert (low.lift_below, low.lift_above) == pytest.approx((1, 1))
-    middle = splits[0.5]
-    assert (middle.drafted_below, middle.below) == pytest.approx((1 / 2, 1 / 3))
-    assert middle.lift_below < 0.1
-    assert middle.lift_above == pytest.approx(1.5, rel=0.02)
-    assert splits[0.9].below == pytest.approx(2 / 3)
+    assert counts.acceptance() == pytest.approx([0.05 + i / 10 for i in range(10)])
+    assert counts.mean() == 0.8
+    for _ in range(40):
+        counts.verified([1.0, 0.85, 0.31], accepted=2)
+    found = counts.acceptance()
+    assert found[9] == pytest.approx((40 + 4 * 0.95) / 44)
+    assert found[8] == pytest.approx((40 + 4 * 0.85) / 44)
+    assert found[3] == pytest.approx(4 * 0.35 / 44)
+    assert found[5] == pytest.approx(0.55)
+    assert counts.mean() == pytest.approx((80 + 4 * 0.8) / 124)
 
 
 def test_old_counts_are_forgotten() -> None:
     counts = TopProbs()
-    for prob in (0.2, 0.95):
+    for accepted in (0, 1):
         for _ in range(2000):
-            counts.verified([prob], accepted=1, reached=1)
-    assert next(counts.splits()).drafted_below < 0.02
+            counts.verified([0.95], accepted)
+    assert counts.acceptance()[9] > 0.98
 
 
 class Text:
-    """Tokens with a top probability and whether they are accepted, at random."""
+    """Tokens with a top probability, and whether they are accepted, at random."""
 
-    def __init__(self, seed: int, *, telling: bool) -> None:
+    def __init__(self, seed: int, hard: float, *, telling: bool = True) -> None:
+        """``hard``: how many tokens are.  ``telling``: the drafter is unsure of these."""
         self._chance = random.Random(seed)
-        self._telling = telling
+        self._hard, self._telling = hard, telling
 
-    def token(self) -> tuple[float, bool]:
-        hard = self._chance.random() < 0.25
-        accepted = self._chance.random() < (0.4 if hard else 0.97)
-        unsure = hard if self._telling else self._chance.random() < 0.25
-        return (0.45 if unsure else 0.95), accepted
+    def __iter__(self) -> Iterator[tuple[float, bool]]:
+        while True:
+            hard = self._chance.random() < self._hard
+            accepted = self._chance.random() < (0.4 if hard else 0.97)
+            unsure = hard if self._telling else self._chance.random() < self._hard
+            yield 0.45 if unsure else 0.95, accepted
 
 
 def answer(text: Text, pace: Pace, rounds: int) -> float:
@@ -82,55 +56,107 @@ def answer(text: Text, pace: Pace, rounds: int) -> float:
     times, tokens, ms = pace.history.times, 0, 0.0
     for _ in range(rounds):
         block: list[tuple[float, bool]] = []
-        while len(block) < pace.length:
-            block.append(text.token())
-            if block[-1][0] < pace.early_stop:
+        chance = 1.0
+        for prob, accepted in text:
+            block.append((prob, accepted))
+            if pace.acceptance:
+                chance *= pace.acceptance[int(10 * prob)]
+            if len(block) == pace.length or chance < pace.least_chance:
                 break
-        goods = [accepted for _, accepted in block]
-        accepted = goods.index(False) if False in goods else len(goods)
-        tokens += accepted + 1
-        ms += DRAFT_MS * len(block) + VERIFY_MS
+        n, goods = len(block), [accepted for _, accepted in block]
+        count = goods.index(False) if False in goods else n
+        tokens += count + 1
+        ms += DRAFT_MS * n + VERIFY_MS + VERIFIED_MS * n
         times.draft.add(DRAFT_MS)
         times.draft_trip.add(0.0)
-        times.verify.add(len(block), VERIFY_MS)
+        times.verify.add(n, VERIFY_MS + VERIFIED_MS * n)
         times.verify_trip.add(0.0)
-        pace.verified(accepted, min(accepted + 1, len(block)), [prob for prob, _ in block])
+        pace.verified(count, min(count + 1, n), [prob for prob, _ in block])
     return tokens / ms
 
 
-def new_pace(history: History, early_stop: float | None, fixed: int | None = None) -> Pace:
-    return Pace(history, fixed=fixed, start=5, bonus=True, overlap=Overlap(), early_stop=early_stop)
+def new_pace(history: History, *, stops_early: bool, fixed: int | None = None) -> Pace:
+    return Pace(
+        history, fixed=fixed, start=5, bonus=True, overlap=Overlap(), stops_early=stops_early
+    )
+
+
+def speeds(seed: int, hard: float, *, telling: bool = True) -> tuple[float, float]:
+    """Without and with stopping early, once all is known."""
+    found = []
+    for stops_early in (False, True):
+        text, history = Text(seed, hard, telling=telling), History()
+        answer(text, new_pace(history, stops_early=stops_early), 60)
+        found.append(answer(text, new_pace(history, stops_early=stops_early), 1500))
+    return found[0], found[1]
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_unsure_tokens_end_drafts_where_they_are_seldom_accepted(seed: int) -> None:
-    history, text = History(), Text(seed, telling=True)
-    pace = new_pace(history, None)
-    assert pace.early_stop == 0, "nothing is known"
-    answer(text, pace, 100)
-    assert 0.45 < pace.early_stop <= 0.95
-    assert new_pace(history, None).early_stop == pace.early_stop, "the next session knows"
-    whole = new_pace(History(), 0.0)
-    answer(Text(seed, telling=True), whole, 100)
-    assert answer(text, pace, 1000) > 1.1 * answer(text, whole, 1000)
+def test_it_pays_where_the_drafter_knows_what_it_does_not_know(seed: int) -> None:
+    fixed, stopping = speeds(seed, hard=0.2)
+    assert stopping > 1.1 * fixed
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_where_top_probabilities_tell_nothing_drafts_go_on(seed: int) -> None:
-    pace, text = new_pace(History(), None), Text(seed, telling=False)
-    stopped = 0
+@pytest.mark.parametrize("hard", [0.0, 0.2, 0.6])
+def test_where_top_probabilities_tell_nothing_it_costs_nothing(seed: int, hard: float) -> None:
+    fixed, stopping = speeds(seed, hard, telling=False)
+    assert stopping > 0.96 * fixed
+
+
+def test_easy_text_is_drafted_far_and_a_slow_drafter_stops_early() -> None:
+    history = History()
+    pace = new_pace(history, stops_early=True)
+    assert (pace.length, pace.least_chance, pace.acceptance) == (5, 0, ()), "nothing is known"
+    answer(Text(1, 0.2), pace, 100)
+    assert pace.length == MAX_LENGTH
+    before = pace.least_chance
+    assert 0 < before < 0.6
     for _ in range(100):
-        answer(text, pace, 8)
-        stopped += pace.early_stop > 0
-    assert stopped <= 10
+        history.times.draft.add(4 * DRAFT_MS)
+    slow = new_pace(history, stops_early=True)
+    assert 1 >= slow.least_chance > 1.5 * before
 
 
-def test_what_the_request_says_is_kept() -> None:
-    for early_stop in (0.0, 0.3):
-        pace = new_pace(History(), early_stop)
-        answer(Text(1, telling=True), pace, 100)
-        assert pace.early_stop == early_stop
-    fixed = new_pace(History(), None, fixed=12)
-    answer(Text(1, telling=True), fixed, 100)
-    assert fixed.length == 12
-    assert fixed.early_stop > 0.45
+@pytest.mark.parametrize("rate", [0.2, 0.6, 0.85, 0.95])
+@pytest.mark.parametrize("trip", [0.0, 1.0, 40.0])
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_where_the_drafter_is_always_as_sure_drafts_have_the_best_length(
+    rate: float, trip: float, ahead: int
+) -> None:
+    history = History()
+    for _ in range(100):
+        history.times.draft.add(DRAFT_MS)
+        history.times.draft_trip.add(trip)
+        history.times.verify.add(4, VERIFY_MS)
+        history.times.verify_trip.add(trip)
+    history.acceptance.reached = [1e6] * 64
+    history.acceptance.accepted = [rate * 1e6] * 64
+    for _ in range(100):
+        history.top_probs.verified([0.97] * 20, round(20 * rate))
+    fixed, stopping = (
+        Pace(history, fixed=None, start=5, bonus=False, overlap=Overlap(ahead), stops_early=early)
+        for early in (False, True)
+    )
+    chance, length = 1.0, 0
+    while chance >= stopping.least_chance and length < stopping.length:
+        chance *= stopping.acceptance[-1]
+        length += 1
+    assert length == fixed.length
+    assert stopping.ahead == fixed.ahead
+
+
+def test_a_change_of_everything_at_once_is_noticed_at_once() -> None:
+    history = History()
+    pace = new_pace(history, stops_early=True)
+    for _ in range(300):
+        pace.verified(5, 5, [0.95] * 5)
+    for _ in range(40):
+        pace.verified(0, 1, [0.95] * 5)
+    assert history.top_probs.acceptance()[9] < 0.3
+
+
+def test_blocks_of_a_given_length_stop_nowhere() -> None:
+    pace = new_pace(History(), stops_early=False, fixed=7)
+    answer(Text(1, 0.2), pace, 100)
+    assert (pace.length, pace.least_chance, pace.acceptance) == (7, 0, ())
