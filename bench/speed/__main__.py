@@ -11,6 +11,7 @@ from bench.pair import choose_pair
 from bench.progress import progress_bar
 from bench.prompts import check_room, read_prompts, warm_up_prompt
 from bench.speed.measure import Measured, measure
+from bench.speed.ours import Drafts
 from bench.speed.plan import fits_together, groups
 from bench.speed.report import Run, write
 from bench.speed.systems import System, check_assistable, parse_systems
@@ -27,6 +28,15 @@ def speed(
     limit: options.Limit = None,
     max_tokens: options.MaxTokens = 96,
     block_length: options.BlockLength = None,
+    early_stop: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Drafts end with a token of a lower top probability; 0: they do not",
+            show_default="the router's, or with --block-length 0",
+        ),
+    ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Answers of each system and problem")] = 3,
     systems: Annotated[
         str, typer.Option(help=f"Some of {', '.join(System)}", show_default="all")
@@ -48,7 +58,7 @@ def speed(
     check_room([*prompts, warm_up], max_tokens, models.context_length)
     available = psutil.virtual_memory().available
     together = not apart and fits_together(models.weights_bytes, available)
-    measured = Measured()
+    measured, drafts = Measured(), Drafts(block_length, early_stop)
     with progress_bar(len(chosen) * len(prompts) * repeats) as bar:
         for group in groups(chosen, together):
             measure(
@@ -60,7 +70,7 @@ def speed(
                 measured,
                 max_tokens=max_tokens,
                 repeats=repeats,
-                block_length=block_length,
+                drafts=drafts,
             )
     run = Run(
         machine=watch.machine(),
@@ -72,7 +82,7 @@ def speed(
         max_tokens=max_tokens,
         repeats=repeats,
         end_token_ids=models.end_token_ids,
-        block_length=block_length,
+        drafts=drafts,
         together=together,
         answers={system: measured.answers[system] for system in chosen},
         laws=measured.laws,

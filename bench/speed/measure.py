@@ -13,6 +13,7 @@ from bench.peers.transformers import Peers
 from bench.progress import Bar
 from bench.prompts import Prompt
 from bench.services import running
+from bench.speed.ours import Drafts
 from bench.speed.ours import answer as answer_ours
 from bench.speed.plan import turns
 from bench.speed.systems import ASSISTANCE, System
@@ -46,7 +47,7 @@ def measure(
     *,
     max_tokens: int,
     repeats: int,
-    block_length: int | None,
+    drafts: Drafts,
 ) -> None:
     """Loads what the systems need, warms each up, measures them, and lets go of all.
 
@@ -54,7 +55,7 @@ def measure(
         ServiceFailed: a service did not start, or failed a request.
     """
     bar.say("loading")
-    with _asking(systems, pair, block_length, into) as ask:
+    with _asking(systems, pair, drafts, into) as ask:
         for system in systems:
             bar.say(f"warming up: {system}")
             ask(system, warm_up.token_ids, min(WARM_UP_TOKENS, max_tokens))
@@ -67,9 +68,7 @@ def measure(
 
 
 @contextmanager
-def _asking(
-    systems: Sequence[System], pair: Pair, block_length: int | None, into: Measured
-) -> Iterator[Ask]:
+def _asking(systems: Sequence[System], pair: Pair, drafts: Drafts, into: Measured) -> Iterator[Ask]:
     """Whoever answers for these systems."""
     with ExitStack() as stack:
         peers = client = None
@@ -83,7 +82,7 @@ def _asking(
         def ask(system: System, prompt: Sequence[int], max_tokens: int) -> Answer:
             if system.is_ours:
                 assert client is not None, "made above"
-                return answer_ours(client, system, prompt, max_tokens, block_length)
+                return answer_ours(client, system, prompt, max_tokens, drafts)
             assert peers is not None, "made above"
             return peers.answer(ASSISTANCE[system], prompt, max_tokens)
 

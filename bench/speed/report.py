@@ -13,6 +13,7 @@ from bench.answer import Answer, first_difference
 from bench.machine import Machine
 from bench.markdown import Cell, bullets, document, number, rounded, table
 from bench.prompts import Prompt
+from bench.speed.ours import Drafts
 from bench.speed.summary import Answers, RoundTime, Summary, summarise
 from bench.speed.systems import ASSISTED, BASELINE, System
 
@@ -33,7 +34,7 @@ class Run:
     max_tokens: int
     repeats: int
     end_token_ids: Sequence[int]
-    block_length: int | None
+    drafts: Drafts
     together: bool
     """Whether transformers and the services were in memory at the same time."""
     answers: Mapping[System, Answers]
@@ -88,7 +89,8 @@ def to_json(run: Run) -> dict[str, Any]:
         "max_tokens": run.max_tokens,
         "repeats": run.repeats,
         "end_token_ids": list(run.end_token_ids),
-        "block_length": run.block_length,
+        "block_length": run.drafts.block_length,
+        "early_stop": run.drafts.early_stop,
         "in_memory_together": run.together,
         "laws": {
             law_pb2.Mode.Name(law.mode): MessageToDict(law, preserving_proto_field_name=True)
@@ -140,9 +142,8 @@ def _set_up(run: Run) -> list[str]:
             if run.together
             else "in memory one after the other, and so measured: all of theirs, then all of ours"
         ),
-        "Our services are real processes on loopback, each with all cores; the block length is "
-        + ("the router's choice" if run.block_length is None else f"{run.block_length}")
-        + (f"; {'; '.join(laws)}" if laws else ""),
+        f"Our services are real processes on loopback, each with all cores; the block length "
+        f"{run.drafts}" + (f"; {'; '.join(laws)}" if laws else ""),
         f"Generation settings: of those that come with a model the services honour the end tokens "
         f"alone; temperature, top_k, top_p and repetition_penalty come from the request. So all "
         f"systems have repetition penalty 1.0 and the end tokens {list(run.end_token_ids)}, which "

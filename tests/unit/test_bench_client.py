@@ -10,7 +10,7 @@ from bench.errors import ServiceFailed
 from bench.pair import Pair
 from bench.peers.transformers import Assistance, Peers
 from bench.services import service
-from bench.speed.ours import answer
+from bench.speed.ours import Drafts, answer
 from bench.speed.systems import System
 from tests.services import Services
 
@@ -22,8 +22,8 @@ PROMPT = list(b"def add(a, b):\n    return a")
 def test_ours_is_measured_on_the_same_question(tiny_services: Services) -> None:
     theirs = Peers(PAIR).answer(Assistance.NONE, PROMPT, 20)
     with Client(tiny_services.address) as client:
-        alone = answer(client, System.EXPERT, PROMPT, 20, None)
-        drafted = answer(client, System.SPECULATIVE, PROMPT, 20, 2)
+        alone = answer(client, System.EXPERT, PROMPT, 20, Drafts())
+        drafted = answer(client, System.SPECULATIVE, PROMPT, 20, Drafts(block_length=2))
         law = client.laws[law_pb2.MODE_SPECULATIVE]
     assert alone.emitted == drafted.emitted == theirs.emitted
     assert 0 < drafted.first_s < drafted.total_s
@@ -38,7 +38,7 @@ def test_a_refused_request_is_told_in_one_line(tiny_services: Services) -> None:
         Client(tiny_services.address) as client,
         pytest.raises(ServiceFailed, match=r"^Generate: INVALID_ARGUMENT: .*max_tokens"),
     ):
-        answer(client, System.EXPERT, PROMPT, 100_000, None)
+        answer(client, System.EXPERT, PROMPT, 100_000, Drafts())
 
 
 def test_a_service_that_does_not_start_is_told_with_its_last_words(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from cascade.v1 import law_pb2
 from bench.machine import Machine
 from bench.markdown import rounded, table
 from bench.prompts import Prompt
+from bench.speed.ours import Drafts
 from bench.speed.report import Run, to_markdown, write
 from bench.speed.systems import System
 from tests.unit.bench_samples import an_answer, statistics
@@ -37,7 +38,7 @@ def a_run() -> Run:
         max_tokens=8,
         repeats=2,
         end_token_ids=(9,),
-        block_length=None,
+        drafts=Drafts(early_stop=0),
         together=True,
         answers={
             System.TRANSFORMERS: {name: [an_answer(8, first_s=1.0, total_s=8.0)] * 2},
@@ -120,3 +121,12 @@ def test_a_table_has_a_dash_for_what_is_unknown() -> None:
 def test_floats_are_rounded_wherever_they_stand() -> None:
     values = {"a": [1 / 3, {"b": (2 / 3, 5, "x", None)}]}
     assert rounded(values, 2) == {"a": [0.33, {"b": [0.67, 5, "x", None]}]}
+
+
+def test_how_far_a_round_drafts() -> None:
+    assert str(Drafts()) == "is the router's choice, and so is where a draft ends before"
+    assert str(Drafts(early_stop=0)) == "is the router's choice; no draft ends before"
+    assert str(Drafts(5)) == "is 5"
+    below = "; a draft ends before with a top probability below 0.4"
+    assert str(Drafts(5, 0.4)) == "is 5" + below
+    assert str(Drafts(early_stop=0.4)) == "is the router's choice" + below
