@@ -182,7 +182,7 @@ class Pace:
             return
         best = self._best(optimism=0.0)
         self.ahead = self._most_ahead if best.ahead + best.forked >= _WORTH_AHEAD else 0
-        if not self._stops_early:
+        if not (self._stops_early and self.history.top_probs.known):
             self.length = best.length
             return
         # Blocks of the best length are accepted whole so often, but for half a token.

@@ -38,6 +38,11 @@ class TopProbs:
         """All rates have changed at once by a factor."""
         shift(factor, self._accepted, self._reached)
 
+    @property
+    def known(self) -> bool:
+        """Whether any was reported: a drafter of an earlier version reports none, nor stops."""
+        return any(self._reached)
+
     def acceptance(self) -> list[float]:
         """The chance of a token to be accepted, for each range."""
         return [

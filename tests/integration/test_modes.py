@@ -29,10 +29,9 @@ BLOCKS: tuple[dict[str, float], ...] = (
     {"block_length": 3, "draft_ahead": 1, "alternatives": 3, "early_stop": 0.7},
     {"block_length": 4, "draft_ahead": 3, "alternatives": 1},
     {"block_length": 1, "draft_ahead": 0},
-    {"draft_ahead": 0},
     {"draft_ahead": 1},
 )
-"""How blocks are drafted; of the last two the router chooses."""
+"""How blocks are drafted; at last as the router chooses."""
 
 
 @pytest.fixture

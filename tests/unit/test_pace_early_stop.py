@@ -156,6 +156,20 @@ def test_a_change_of_everything_at_once_is_noticed_at_once() -> None:
     assert history.top_probs.acceptance()[9] < 0.3
 
 
+def test_a_drafter_that_reports_nothing_gets_the_best_length() -> None:
+    """One of an earlier version does not stop either."""
+    history = History()
+    pace = new_pace(history, stops_early=True)
+    for _ in range(100):
+        history.times.draft.add(DRAFT_MS)
+        history.times.draft_trip.add(0.0)
+        history.times.verify.add(pace.length, VERIFY_MS)
+        history.times.verify_trip.add(0.0)
+        pace.verified(1, 2)
+    assert pace.length < 5
+    assert (pace.least_chance, pace.acceptance) == (0, ())
+
+
 def test_blocks_of_a_given_length_stop_nowhere() -> None:
     pace = new_pace(History(), stops_early=False, fixed=7)
     answer(Text(1, 0.2), pace, 100)
