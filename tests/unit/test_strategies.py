@@ -157,6 +157,31 @@ async def test_a_foreseen_rejection_costs_no_wait(bonus: bool, forks_first: bool
     assert history.foresight.rates(2)[1] > 0.5
 
 
+@pytest.mark.parametrize("bonus", [False, True])
+@pytest.mark.parametrize(("ahead", "alternatives"), [(0, 0), (1, 0), (1, 2)])
+async def test_each_token_is_counted_with_its_own_top_probability(
+    bonus: bool, ahead: int, alternatives: int
+) -> None:
+    """The drafter is unsure of what it has wrong, and of nothing else; some blocks begin ahead."""
+    history, wrong = History(), range(12, 50, 9)
+    script = [0 if i in wrong else token for i, token in enumerate(RIGHT)]
+    made = task(
+        law_pb2.MODE_SPECULATIVE,
+        FakeDrafter(script, unsure=wrong, other=RIGHT),
+        FakeExpert(RIGHT, bonus=bonus, delays=repeat(30)),
+        max_tokens=40,
+        temperature=0.0 if bonus else 1.0,
+        draft_ahead=ahead,
+        alternatives=alternatives,
+        early_stop=None,
+        history=history,
+    )
+    assert await run(made) == RIGHT[3:43]
+    found = history.top_probs.acceptance()
+    assert found[2] < 0.15, "top probability 0.25: never accepted"
+    assert found[9] > 0.97, "top probability 1: always"
+
+
 async def test_without_a_bonus_one_token_more_is_drafted() -> None:
     lengths = {}
     for temperature, bonus in ((0.0, True), (1.0, False)):
