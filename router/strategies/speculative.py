@@ -20,6 +20,7 @@ from cascade.v1 import drafter_pb2, expert_pb2, law_pb2
 from router.pace import Pace
 from router.sessions import DrafterSession, ExpertSession
 from router.strategies.blocks import Flight
+from router.strategies.law import follows_a_token_cascade, takes_bonus
 from router.strategies.pipeline import Pipeline
 from router.strategies.task import Emitted, Task
 from router.strategies.token_cascade import token_cascade
@@ -34,15 +35,6 @@ _LONG_FEED = 8
 Piece = drafter_pb2.DraftedBlock | drafter_pb2.DraftedForks
 
 T = TypeVar("T")
-
-
-def takes_bonus(law: law_pb2.Law) -> bool:
-    """Whether a bonus token follows a block that was accepted whole (docs/rules.md).
-
-    The expert decides that; here it only chooses how many tokens are worth drafting.
-    """
-    coupled = law.coupling == law_pb2.COUPLING_GUMBEL
-    return law.rule == law_pb2.RULE_LOSSLESS and (coupled or law.temperature == 0)
 
 
 async def speculate(task: Task) -> AsyncIterator[Emitted]:
@@ -60,7 +52,7 @@ async def speculate(task: Task) -> AsyncIterator[Emitted]:
         overlap=request.overlap,
         may_go_alone=request.allow_expert_alone,
     )
-    if _follows_a_token_cascade(request.law) and not request.block_length and pace.in_turn():
+    if follows_a_token_cascade(request.law) and not request.block_length and pace.in_turn():
         task.recorder.as_token_cascade()
         async for emitted in token_cascade(task):
             yield emitted
@@ -80,17 +72,6 @@ async def speculate(task: Task) -> AsyncIterator[Emitted]:
                     yield emitted
     finally:
         rounds.leave()
-
-
-def _follows_a_token_cascade(law: law_pb2.Law) -> bool:
-    """Whether the tokens are the drafter's own, and the expert's own where the drafter defers.
-
-    The drafter decides alone, and what replaces a rejected token depends on nothing of it
-    (docs/rules.md, "Chow and ChowLog").
-    """
-    coupled = law.coupling == law_pb2.COUPLING_GUMBEL
-    own = coupled or law.form == law_pb2.FORM_GATE or law.temperature == 0
-    return law.rule in (law_pb2.RULE_CHOW, law_pb2.RULE_CHOW_LOG) and own
 
 
 class _Rounds:
