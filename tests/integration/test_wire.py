@@ -72,9 +72,10 @@ async def test_the_residual_form_stays_within_its_limits(client: Client) -> None
 
 async def test_a_prompt_is_sent_once_to_each(client: Client) -> None:
     """A prompt's own bytes are what a longer one adds, whatever is drafted then."""
-    one = await client.generate(prompt=PROMPTS[0], max_tokens=1, **LOSSLESS, **GREEDY)
+    fields = {"max_tokens": 1, "block_length": 1, **LOSSLESS, **GREEDY}
+    one = await client.generate(prompt=PROMPTS[0], **fields)
     longer = PROMPTS[0] * 2
-    two = await client.generate(prompt=longer, max_tokens=1, **LOSSLESS, **GREEDY)
+    two = await client.generate(prompt=longer, **fields)
     stats = [result.finished.statistics for result in (one, two)]
     assert [s.drafted for s in stats] == [1, 1]
     added = len(longer) - len(PROMPTS[0])
