@@ -3,8 +3,6 @@
 import subprocess
 import sys
 
-import pytest
-
 # Page faults of ten arrays of 60 MB on a thread of their own, after as many that find their places;
 # each is freed before the next.
 PROGRAM = """
@@ -33,8 +31,5 @@ def faults(how: str) -> int:
     return int(run.stdout)
 
 
-# glibc alone has the settings; elsewhere the pods run without them (services/engine/allocator.py),
-# and there is nothing to measure.  On Linux, so at each landing, it is never skipped.
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's settings")
 def test_large_arrays_come_from_memory_that_is_there() -> None:
     assert 20 * faults("kept") < faults("as it comes")

@@ -128,6 +128,24 @@ def test_each_trial_that_fails_doubles_the_next_stretch() -> None:
     assert stretches[0] > 32
 
 
+def test_a_trial_drafts_whole_blocks() -> None:
+    """What is expected of a bad drafter would end its drafts at once, and nothing be learned."""
+    history, chance = History(), random.Random(5)
+    session(history, chance, 0.1, 10.0, stops_early=True)
+    pace = Pace(
+        history,
+        fixed=None,
+        start=6,
+        bonus=False,
+        overlap=Overlap(),
+        stops_early=True,
+        may_go_alone=True,
+    )
+    assert pace.least_chance > 0
+    pace.decoded_alone(pace.alone, PASS_MS * pace.alone)
+    assert (pace.alone, pace.length, pace.least_chance) == (0, 4, 0)
+
+
 def test_a_trial_that_costs_next_to_nothing_is_still_a_trial() -> None:
     """However slow the expert was alone, the next stretch is longer: that tells a trial apart."""
     history, chance = History(), random.Random(4)
