@@ -1,4 +1,4 @@
-"""How a model's weights lie in memory: as they come, packed for oneDNN, or quantised."""
+"""How a model's weights lie in memory: as they come, packed for a CPU's kernels, or quantised."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from services.engine.float16 import Float16Linear, halved, has_kernels
 from services.engine.linear import PackedLinear, can_pack
 from services.engine.quantized import GROUP, Quantized, QuantizedLinear, can_quantize
 from services.errors import ModelUnsupported
@@ -35,7 +36,8 @@ def lay_out(
             and takes no others.
 
     Returns:
-        The name of what the weights are now: int8, int4, or the dtype's.
+        The name of what the weights are now: int8, int4, float16 (of a float32 model, exactly), or
+        the dtype's.
 
     Raises:
         ModelUnsupported: the device has no kernels for what was asked.
@@ -48,12 +50,16 @@ def lay_out(
             raise ModelUnsupported(f"weights {weights}: on the CPU not of a compiled model")
         if not can_pack(dtype):
             raise ModelUnsupported(f"weights {weights}: this CPU has no kernels for {dtype}")
-        _replace(module, lambda linear: QuantizedLinear(linear, weights), can_quantize)
+        quantize_linears(module, weights)
         pack_linears(module)
         return weights
-    if device.type == "cpu" and can_pack(dtype) and not compiles:
-        pack_linears(module)
-    return str(dtype).removeprefix("torch.")
+    in_float16 = 0
+    if device.type == "cpu" and not compiles:
+        if dtype == torch.float32 and has_kernels():
+            in_float16 = halve_linears(module)
+        if can_pack(dtype):
+            pack_linears(module)
+    return "float16" if in_float16 else str(dtype).removeprefix("torch.")
 
 
 def quantize_with_torchao(module: nn.Module, weights: Quantized) -> None:
@@ -73,28 +79,50 @@ def quantize_with_torchao(module: nn.Module, weights: Quantized) -> None:
         raise ModelUnsupported(f"weights {weights} on CUDA take torchao: {error}") from error
 
 
+def quantize_linears(module: nn.Module, weights: Quantized) -> int:
+    """Rounds the weights of every linear layer below ``module`` whose shape the kernels take.
+
+    Returns:
+        The number of layers rounded.
+    """
+    return _replace(module, lambda layer: _quantized(layer, weights))
+
+
 def pack_linears(module: nn.Module) -> int:
     """Packs every large linear layer below ``module`` for oneDNN, and drops its weights.
 
     Returns:
         The number of layers packed.
     """
-    return _replace(module, PackedLinear, lambda linear: linear.weight.numel() >= _AT_LEAST)
+    return _replace(module, lambda layer: PackedLinear(layer) if _is_large(layer) else None)
 
 
-def _replace(
-    module: nn.Module,
-    make: Callable[[nn.Linear], nn.Module],
-    suits: Callable[[nn.Linear], bool],
-) -> int:
+def halve_linears(module: nn.Module) -> int:
+    """Keeps in float16 every large linear layer below a float32 ``module`` that it holds exactly.
+
+    Returns:
+        The number of layers kept so.
+    """
+    return _replace(module, lambda layer: halved(layer) if _is_large(layer) else None)
+
+
+def _quantized(layer: nn.Linear, weights: Quantized) -> QuantizedLinear | None:
+    return QuantizedLinear(layer, weights) if can_quantize(layer) else None
+
+
+def _is_large(layer: nn.Linear) -> bool:
+    return layer.weight.numel() >= _AT_LEAST
+
+
+def _replace(module: nn.Module, make: Callable[[nn.Linear], nn.Module | None]) -> int:
+    """Puts what ``make`` gives into every linear layer's place; None: the layer stays."""
     replaced = 0
     for name, child in list(module.named_children()):
-        if type(child) is nn.Linear:
-            if suits(child):
-                setattr(module, name, make(child))
-                replaced += 1
-        else:
-            replaced += _replace(child, make, suits)
+        if type(child) is not nn.Linear:
+            replaced += _replace(child, make)
+        elif (layer := make(child)) is not None:
+            setattr(module, name, layer)
+            replaced += 1
     return replaced
 
 
@@ -107,7 +135,8 @@ def leave_files(module: nn.Module) -> None:
 def weight_bytes(module: nn.Module) -> int:
     """Memory of all weights, every copy of them counted."""
     own = sum(_stored_bytes(parameter) for parameter in module.parameters())
-    laid_out = (m for m in module.modules() if isinstance(m, PackedLinear | QuantizedLinear))
+    kinds = (PackedLinear, Float16Linear, QuantizedLinear)
+    laid_out = (m for m in module.modules() if isinstance(m, kinds))
     inner = {
         id(child)
         for m in module.modules()

@@ -1,0 +1,86 @@
+"""Weights in float16 of a float32 model: only where nothing is lost, and the same products."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from services.engine.float16 import halved, has_kernels
+from services.engine.model import load
+from services.engine.weights import halve_linears, weight_bytes
+from tests.services import TINY
+
+pytestmark = pytest.mark.skipif(not has_kernels(), reason="FBGEMM's kernels are for x86 with AVX2")
+
+ROWS = (1, 2, 5, 6, 7, 13, 64)
+
+
+def a_layer(
+    inputs: int = 96, outputs: int = 130, *, factor: float = 0.02, bias: bool = True
+) -> torch.nn.Linear:
+    """One whose weights were rounded to bfloat16 once, as published ones are."""
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(inputs, outputs, bias=bias)
+    weight = factor * torch.randn(outputs, inputs)
+    layer.weight = torch.nn.Parameter(weight.bfloat16().float(), requires_grad=False)
+    return layer
+
+
+@pytest.mark.parametrize("factor", [0.02, 1e-6, 1e6, 0.0])
+@pytest.mark.parametrize("bias", [True, False])
+def test_products_are_those_of_float32(factor: float, bias: bool) -> None:
+    """Also where a power of two has to be taken out of the weights first."""
+    layer = a_layer(factor=factor, bias=bias)
+    kept = halved(layer)
+    assert kept is not None
+    assert kept.weight_bytes == layer.weight.nbytes // 2
+    with torch.inference_mode():
+        for rows in ROWS:
+            x = torch.randn(1, rows, 96)
+            # Of sums in two orders: a few units in the last place of their terms' magnitudes.
+            bound = 1e-5 * (x.abs() @ layer.weight.abs().T + 1)
+            got = kept(x)
+            assert got.shape == (1, rows, 130)
+            assert bool(((got - layer(x)).abs() <= bound).all())
+
+
+def test_what_float16_does_not_hold_stays() -> None:
+    layer = a_layer()
+    layer.weight[3, 5] = 0.1  # of float32, not of bfloat16
+    assert halved(layer) is None
+    layer = a_layer()
+    layer.weight[0, 0], layer.weight[129, 95] = 2.0**20, 2.0**-30
+    assert halved(layer) is None
+
+
+def test_only_the_layers_that_it_holds_are_replaced() -> None:
+    exact, other, small = a_layer(512, 256, bias=False), torch.nn.Linear(512, 256), a_layer()
+    module = torch.nn.Sequential(exact, other, small)
+    before = weight_bytes(module)
+    assert halve_linears(module) == 1
+    assert (module[1], module[2]) == (other, small)
+    assert weight_bytes(module) == before - exact.weight.nbytes // 2
+
+
+def test_a_model_of_16_bit_weights_is_read_in_16_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And it says so; its logits are those of transformers in float32."""
+    monkeypatch.setattr("services.engine.weights._AT_LEAST", 1)  # the tiny pair has small layers
+    published = AutoModelForCausalLM.from_pretrained(TINY / "expert", dtype=torch.bfloat16)
+    published.save_pretrained(tmp_path)
+    for file in (TINY / "expert").iterdir():
+        if not (tmp_path / file.name).exists():
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    reference = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32).eval()
+    model = load(tmp_path, device="cpu", dtype="float32")
+    whole = load(TINY / "expert", device="cpu", dtype="float32")
+    assert (model.facts.dtype, model.facts.weights) == ("float32", "float16")
+    assert (whole.facts.dtype, whole.facts.weights) == ("float32", "float32")
+    assert model.facts.weight_bytes < whole.facts.weight_bytes
+    tokens = list(b"def main(argv):\n    return")
+    with torch.inference_mode():
+        expected = reference(input_ids=torch.tensor([tokens])).logits[0]
+    got = model.logits(tokens, len(tokens))
+    torch.testing.assert_close(got, expected[:, : got.shape[1]], atol=1e-4, rtol=0)
