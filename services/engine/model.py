@@ -50,7 +50,7 @@ class ModelFacts:
     dtype: str
     device: str
     weights: str
-    """What they are kept in: the dtype, int8 or int4."""
+    """What they are kept in: the dtype, float16 (of a float32 model, exactly), int8 or int4."""
     weight_bytes: int
     """Every copy of them that is kept."""
     slots: int
@@ -185,8 +185,8 @@ def load(
         folder: where it lies.
         device: auto, cpu or cuda.
         dtype: what it computes in: auto, float32 or bfloat16.
-        weights: what its weights are kept in: auto is the dtype, bfloat16 names it, int8 and int4
-            round them.
+        weights: what its weights are kept in: auto loses nothing, bfloat16 names the dtype, int8
+            and int4 round them.
         cache_bytes: budget of the cache; None: a share of the free memory.
         slots: sessions at once; None: what the cache has room for.
         backend: of torch.compile, such as inductor; None: the model is not compiled.
