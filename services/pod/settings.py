@@ -24,8 +24,8 @@ class PodSettings(ServerSettings):
     dtype: str = Field(default="auto", pattern="^(auto|float32|bfloat16)$")
     """auto, float32 or bfloat16.  auto: bfloat16 where the hardware multiplies it."""
     weights: Literal["auto", "bfloat16", "int8", "int4"] = "auto"
-    """What the weights are kept in.  auto: the dtype, or float16 where a float32 model's weights fit
-    into it exactly.  int8 and int4 round them: faster, and of an expert another law."""
+    """What the weights are kept in.  auto: the dtype, or float16 where a float32 model's weights
+    fit into it exactly.  int8 and int4 round them: faster, and of an expert another law."""
     draft_vocabulary: int = Field(default=0, ge=0)
     """Of a drafter: how many tokens it may say, the first of its vocabulary, beside those of the
     tokenizer's own.  Its steps are shorter, and its distribution another one.  0: all."""
