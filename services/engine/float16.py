@@ -14,6 +14,8 @@ _ROWS = 4096
 """Looked at at a time: a whole output layer's copies would need a gigabyte and more."""
 _TOP = 15
 """Exponent of the largest weight once scaled: float16 ends at 2^16."""
+_MOST = 100
+"""Exponent of the largest scale: float32 ends at 2^128."""
 
 
 class Float16Linear(nn.Module):
@@ -49,8 +51,11 @@ def halved(linear: nn.Linear) -> Float16Linear | None:
 
 def _exact_scale(weight: Tensor) -> float | None:
     """A power of two that float32 ``weight`` fits into float16 with, if there is one."""
-    _, exponent = torch.frexp(weight.abs().amax())
-    scales = (1.0, 2.0 ** (_TOP - int(exponent)))
+    largest = weight.abs().amax()
+    if not torch.isfinite(largest):
+        return None
+    _, exponent = torch.frexp(largest)
+    scales = (1.0, 2.0 ** min(_TOP - int(exponent), _MOST))
     return next((scale for scale in scales if _holds(weight, scale)), None)
 
 

@@ -52,6 +52,10 @@ def test_what_float16_does_not_hold_stays() -> None:
     layer = a_layer()
     layer.weight[0, 0], layer.weight[129, 95] = 2.0**20, 2.0**-30
     assert halved(layer) is None
+    assert halved(a_layer(factor=1e-38)) is None
+    layer = a_layer()
+    layer.weight[7, 7] = torch.inf
+    assert halved(layer) is None
 
 
 def test_only_the_layers_that_it_holds_are_replaced() -> None:
