@@ -12,6 +12,19 @@ DRAFT_MS, PASS_MS = 4.0, 30.0
 TOKENS = 512
 
 
+def a_pace(history: History, *, stops_early: bool) -> Pace:
+    """One that may let the expert go alone."""
+    return Pace(
+        history,
+        fixed=None,
+        start=6,
+        bonus=False,
+        overlap=Overlap(),
+        stops_early=stops_early,
+        may_go_alone=True,
+    )
+
+
 def session(
     history: History,
     chance: random.Random,
@@ -23,15 +36,7 @@ def session(
 
     The drafter is always sure, of whatever it drafts.
     """
-    pace = Pace(
-        history,
-        fixed=None,
-        start=6,
-        bonus=False,
-        overlap=Overlap(),
-        stops_early=stops_early,
-        may_go_alone=True,
-    )
+    pace = a_pace(history, stops_early=stops_early)
     ms, done, alone = 0.0, 0, 0
     while done < TOKENS:
         if pace.alone:
@@ -132,15 +137,7 @@ def test_a_trial_drafts_whole_blocks() -> None:
     """What is expected of a bad drafter would end its drafts at once, and nothing be learned."""
     history, chance = History(), random.Random(5)
     session(history, chance, 0.1, 10.0, stops_early=True)
-    pace = Pace(
-        history,
-        fixed=None,
-        start=6,
-        bonus=False,
-        overlap=Overlap(),
-        stops_early=True,
-        may_go_alone=True,
-    )
+    pace = a_pace(history, stops_early=True)
     assert pace.least_chance > 0
     pace.decoded_alone(pace.alone, PASS_MS * pace.alone)
     assert (pace.alone, pace.length, pace.least_chance) == (0, 4, 0)
