@@ -1,14 +1,29 @@
 """Weights packed for oneDNN, for the CPU.
 
 torch's own product of a few rows with a large matrix is slow on the CPU: it leaves the weights as
-they lie.  oneDNN, in a layout of its own, takes a block of six tokens for little more than one.
+they lie.  oneDNN, in a layout of its own, takes a block of six tokens for little more than one, and
+on some CPUs for less: which of its loops it takes depends on the rows.
 """
+
+import statistics
+import time
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 _ROWS_HINT = 8
 """The number of rows that the layout is chosen for: a block."""
+
+FILLED_ROWS = 6
+"""Fewer are filled up to so many where that is faster (``choose_rows``).  On Zen 4 a pass of 1, 2, 4,
+6 and 8 rows takes 126, 136, 112, 107 and 131 ms."""
+
+_SWEEPS = 5
+_GAIN = 0.95
+"""Filling up has to bring a pass down to this share of its time."""
+_CACHES = 100 << 20
+"""Bytes: no CPU's caches keep so much from one pass to the next."""
 
 
 class PackedLinear(nn.Module):
@@ -22,13 +37,60 @@ class PackedLinear(nn.Module):
         self._bias = None if linear.bias is None else linear.bias.detach().clone()
         self.weight_bytes = linear.weight.nbytes
         """Memory of the packed weights: what they took before."""
+        self.in_features = linear.in_features
+        self.least_rows = 1
+        """Fewer are filled up to so many."""
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., in] to [..., out]."""
+        given = x.numel() // self.in_features
+        if given >= self.least_rows:
+            return self._product(x)
+        filled = x.new_zeros(self.least_rows, self.in_features)
+        filled[:given] = x.reshape(given, -1)
+        return self._product(filled)[:given].view(*x.shape[:-1], -1)
+
+    def _product(self, x: Tensor) -> Tensor:
         out: Tensor = torch.ops.mkldnn._linear_pointwise(
             x, self._packed, self._bias, "none", [], ""
         )
         return out
+
+
+@torch.inference_mode()
+def choose_rows(layers: Sequence[PackedLinear], dtype: torch.dtype) -> int:
+    """Times a pass of one row beside one that is filled up, and sets what is faster.
+
+    The law is the same: no row enters another's sums, whose order alone may be another.
+
+    Args:
+        layers: all of a model.  Where they fit a CPU's caches nothing is timed and nothing filled
+            up: no step waits for them.
+        dtype: what the model computes in.
+
+    Returns:
+        ``least_rows`` of each of them now: 1 or ``FILLED_ROWS``.
+    """
+    times: dict[int, list[float]] = {1: [], FILLED_ROWS: []}
+    if sum(layer.weight_bytes for layer in layers) < _CACHES:
+        return 1
+    for _ in range(1 + _SWEEPS):
+        for least, taken in times.items():
+            _set_rows(layers, least)
+            start = time.perf_counter()
+            for layer in layers:
+                layer(torch.zeros(1, layer.in_features, dtype=dtype))
+            taken.append(time.perf_counter() - start)
+    # The first of each is a warm-up.
+    alone, filled = (statistics.median(taken[1:]) for taken in times.values())
+    chosen = FILLED_ROWS if filled < _GAIN * alone else 1
+    _set_rows(layers, chosen)
+    return chosen
+
+
+def _set_rows(layers: Sequence[PackedLinear], least: int) -> None:
+    for layer in layers:
+        layer.least_rows = least
 
 
 def can_pack(dtype: torch.dtype) -> bool:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from services.engine.float16 import Float16Linear, halved, has_kernels
-from services.engine.linear import PackedLinear, can_pack
+from services.engine.linear import PackedLinear, can_pack, choose_rows
 from services.engine.quantized import GROUP, Quantized, QuantizedLinear, can_quantize
 from services.errors import ModelUnsupported
 
@@ -59,6 +59,8 @@ def lay_out(
             in_float16 = halve_linears(module)
         if can_pack(dtype):
             pack_linears(module)
+        if dtype == torch.bfloat16:
+            choose_rows([m for m in module.modules() if isinstance(m, PackedLinear)], dtype)
     return "float16" if in_float16 else str(dtype).removeprefix("torch.")
 
 

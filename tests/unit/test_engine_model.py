@@ -9,9 +9,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, PretrainedConfig
 
+from services.engine import linear
 from services.engine.batch import Part
 from services.engine.fingerprint import tokenizer_fingerprint, weights_fingerprint
-from services.engine.linear import PackedLinear, can_pack
+from services.engine.linear import FILLED_ROWS, PackedLinear, can_pack, choose_rows
 from services.engine.model import INDUCTOR, choose_dtype, load
 from services.engine.support import check_supported
 from services.engine.weights import pack_linears
@@ -112,6 +113,39 @@ def test_packing_changes_the_layout_and_not_the_product() -> None:
         assert pack_linears(module) == 2
         assert isinstance(module[0], PackedLinear)
         torch.testing.assert_close(module(x), expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("given", [(1,), (2,), (1, 4), (1, 2, 3), (FILLED_ROWS,), (7,)])
+def test_filling_up_rows_changes_no_product(given: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    plain = torch.nn.Linear(300, 400)
+    layer = PackedLinear(plain)
+    layer.least_rows = FILLED_ROWS
+    x = torch.randn(*given, 300)
+    with torch.inference_mode():
+        torch.testing.assert_close(layer(x), plain(x), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("one_s", "filled_s", "chosen"), [(1.0, 0.8, FILLED_ROWS), (1.0, 0.97, 1), (0.8, 1.0, 1)]
+)
+def test_rows_are_filled_up_where_that_is_faster(
+    one_s: float, filled_s: float, chosen: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = 0.0
+
+    def product(layer: PackedLinear, x: torch.Tensor) -> torch.Tensor:
+        nonlocal clock
+        clock += one_s if x.numel() == layer.in_features else filled_s
+        return x
+
+    layers = [PackedLinear(torch.nn.Linear(size, 400)) for size in (300, 200)]
+    assert choose_rows(layers, torch.float32) == 1, "what fits the caches is not timed"
+    monkeypatch.setattr(linear, "_CACHES", 0)
+    monkeypatch.setattr(linear.time, "perf_counter", lambda: clock)
+    monkeypatch.setattr(PackedLinear, "_product", product)
+    assert choose_rows(layers, torch.float32) == chosen
+    assert [layer.least_rows for layer in layers] == [chosen] * 2
 
 
 def test_auto_dtype_is_bfloat16_only_where_it_is_native() -> None:
