@@ -16,8 +16,8 @@ _ROWS_HINT = 8
 """The number of rows that the layout is chosen for: a block."""
 
 FILLED_ROWS = 6
-"""Fewer are filled up to so many where that is faster (``choose_rows``).  On Zen 4 the products of 1,
-2, 4, 6 and 8 rows with the weights of a model of 1.5 billion take 126, 136, 112, 107 and 131 ms."""
+"""Fewer are filled up to so many where that is faster (``choose_rows``).  On Zen 4 the products of
+1, 2, 4, 6 and 8 rows with 1.5 billion weights take 126, 136, 112, 107 and 131 ms."""
 
 _SWEEPS = 5
 _GAIN = 0.95
