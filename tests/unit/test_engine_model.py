@@ -142,7 +142,7 @@ def test_rows_are_filled_up_where_that_is_faster(
     layers = [PackedLinear(torch.nn.Linear(size, 400)) for size in (300, 200)]
     assert choose_rows(layers, torch.float32) == 1, "what fits the caches is not timed"
     monkeypatch.setattr(linear, "_CACHES", 0)
-    monkeypatch.setattr(linear.time, "perf_counter", lambda: clock)
+    monkeypatch.setattr("services.engine.linear.time.perf_counter", lambda: clock)
     monkeypatch.setattr(PackedLinear, "_product", product)
     assert choose_rows(layers, torch.float32) == chosen
     assert [layer.least_rows for layer in layers] == [chosen] * 2
