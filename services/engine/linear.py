@@ -71,9 +71,9 @@ def choose_rows(layers: Sequence[PackedLinear], dtype: torch.dtype) -> int:
     Returns:
         ``least_rows`` of each of them now: 1 or ``FILLED_ROWS``.
     """
-    times: dict[int, list[float]] = {1: [], FILLED_ROWS: []}
     if sum(layer.weight_bytes for layer in layers) < _CACHES:
         return 1
+    times: dict[int, list[float]] = {1: [], FILLED_ROWS: []}
     for _ in range(1 + _SWEEPS):
         for least, taken in times.items():
             _set_rows(layers, least)
