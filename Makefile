@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 CASCADE := $(BIN)/cascade
 PAIR ?= qwen2.5-coder
+# Where its kernels are the fastest.  The drafter's own answers and a cascade's are then those of the
+# rounded drafter; lossless ones keep the expert's law.
+DRAFTER_WEIGHTS ?= $(if $(wildcard /dev/nvidiactl),auto,$(if $(shell grep -m1 -w avx512f /proc/cpuinfo),int4,auto))
 PROMPT ?= Who is Buzz Aldrin?
 
 PROTOS := $(wildcard protos/cascade/v1/*.proto)
@@ -47,14 +50,14 @@ models: setup ## Fetch the default pair (PAIR=name for another)
 	$(CASCADE) models fetch $(PAIR)
 
 demo: models ## All from a bare clone: models, services, one prompt in four modes, then down
-	@trap '$(CASCADE) down' EXIT; $(CASCADE) up --pair $(PAIR) || exit 1; \
+	@trap '$(CASCADE) down' EXIT; $(CASCADE) up --pair $(PAIR) --drafter-weights $(DRAFTER_WEIGHTS) || exit 1; \
 	for mode in drafter expert speculative speculative_cascade; do \
 	  printf '\n== %s ==\n' $$mode; \
 	  $(CASCADE) generate --mode $$mode --max-tokens 96 "$(PROMPT)" || exit 1; \
 	done
 
-up: models ## Start the three services with the default pair (PAIR=name)
-	$(CASCADE) up --pair $(PAIR)
+up: models ## Start the three services with the default pair (PAIR=name, DRAFTER_WEIGHTS=auto|bfloat16|int8|int4)
+	$(CASCADE) up --pair $(PAIR) --drafter-weights $(DRAFTER_WEIGHTS)
 
 down: setup ## Stop them
 	$(CASCADE) down

@@ -47,6 +47,20 @@ def drafting(engine: Engine, request: pytest.FixtureRequest) -> Iterator[Draftin
     drafting.close()
 
 
+def assert_same(
+    tokens: Sequence[law_pb2.DraftedToken], expected: Sequence[law_pb2.DraftedToken]
+) -> None:
+    """Up to what other shapes of a pass change: the last bits of a sum, so a drop by one unit."""
+    assert [token.id for token in tokens] == [token.id for token in expected]
+    for token, other in zip(tokens, expected, strict=True):
+        assert token.top_log_prob == pytest.approx(other.top_log_prob, abs=1e-4)
+        drops, others = (
+            dict(zip(one.candidates.ids, one.candidates.drops, strict=True))
+            for one in (token, other)
+        )
+        assert drops == pytest.approx(others, abs=1)
+
+
 def drafted(drafting: Drafting) -> pb.DraftedBlock:
     drafting.submit(pb.DraftStep(append=PROMPT, max_tokens=12, top_probs=True))
     return drafting.block()
@@ -74,7 +88,7 @@ def test_a_draft_ends_with_the_first_token_below(drafting: Drafting) -> None:
         )
         block = drafting.block()
         below = [j for j, prob in enumerate(probs) if prob < threshold]
-        assert list(block.tokens) == list(whole.tokens)[: below[0] + 1]
+        assert_same(block.tokens, whole.tokens[: below[0] + 1])
         assert block.last
         assert not block.top_probs, "nobody asked for them"
         lengths.add(len(block.tokens))
