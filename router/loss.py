@@ -36,10 +36,10 @@ async def outlive_losses(
     Raises:
         NoPodLeft: and the request does not want another law.
     """
-    tokens = TokenSequence(task.request.prompt)
+    ids = list(task.request.prompt)
     try:
         async for emitted in strategy(task):
-            tokens.extend(token.id for token in emitted)
+            ids += [token.id for token in emitted]
             yield emitted
     except NoPodLeft as error:
         let_go()
@@ -47,6 +47,7 @@ async def outlive_losses(
         if not (request.outlives_drafter if error.role == "drafter" else request.outlives_expert):
             raise
         task.recorder.lost(error.role)
+        tokens = TokenSequence(ids)
         if error.role == "drafter":
             expert = await open_expert(alone(task.request.law, law_pb2.MODE_EXPERT))
             async for emitted in decode_from(task, expert, tokens, seen=0):

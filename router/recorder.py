@@ -25,7 +25,7 @@ class Recorder:
         self._first: float | None = None
         self._last = self._start
         self._stats = router_pb2.Statistics(may_change_expert_law=may_change_expert_law(law))
-        self._origins: Counter[str] = Counter()
+        self._origins: Counter[expert_pb2.Origin.ValueType] = Counter()
         self._by_position: Counter[int] = Counter()
         self._by_alternative: Counter[int] = Counter()
         self._distances: list[float | None] = []
@@ -137,9 +137,9 @@ class Recorder:
         """Tokens were decided."""
         self._last = time.perf_counter()
         self._first = self._first or self._last
-        for token in tokens:
-            self._emitted += 1
-            self._origins[expert_pb2.Origin.Name(token.origin)] += 1
+        origins = [token.origin for token in tokens]
+        self._emitted += len(origins)
+        self._origins.update(origins)
 
     def waited(self, queue_ms: float) -> None:
         """A session waited for its slot."""
@@ -164,7 +164,7 @@ class Recorder:
         last = max(self._by_alternative, default=-1)
         stats.rejections_by_alternative.extend(self._by_alternative[i] for i in range(last + 1))
         for origin, count in self._origins.items():
-            stats.tokens_by_origin[origin] = count
+            stats.tokens_by_origin[expert_pb2.Origin.Name(origin)] = count
         if stats.rounds:
             stats.tokens_per_round = self._emitted / stats.rounds
         if stats.reached:

@@ -113,7 +113,9 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
             async for emitted in emitting:
                 if tokens := answer.take(emitted, other_law=recorder.other_law):
                     caller.delivered(len(tokens))
-                    yield pb.GenerateResponse(tokens=pb.GeneratedTokens(tokens=tokens))
+                    response = pb.GenerateResponse()
+                    response.tokens.tokens.extend(tokens)
+                    yield response
                 if answer.reason:
                     break
         finished = answer.finished()

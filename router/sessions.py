@@ -7,7 +7,6 @@ while the other works; one that does one thing after the other has both in one.
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from cascade.v1 import drafter_pb2, expert_pb2, law_pb2
@@ -22,8 +21,7 @@ class Fork(NamedTuple):
     """The token that follows them on the fork."""
 
 
-@dataclass(frozen=True)
-class DraftOrder:
+class DraftOrder(NamedTuple):
     """What to ask of a drafter: truncate to ``position``, append, draft."""
 
     position: int

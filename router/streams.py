@@ -1,44 +1,72 @@
 """Sessions over gRPC: one bidirectional stream each."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
 import grpc
-from cascade.v1 import drafter_pb2, drafter_pb2_grpc, expert_pb2, expert_pb2_grpc, law_pb2
+from cascade.v1 import drafter_pb2, expert_pb2, law_pb2
+from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 
 from router.sessions import DrafterSession, DraftOrder, ExpertSession
 from services.errors import PeerLost
 from services.serving.status import from_rpc_error
 
-
-@dataclass
-class Traffic:
-    """Bytes of messages of one session."""
-
-    up: int = 0
-    """To the peer."""
-    down: int = 0
-    """From it."""
+_DRAFT = drafter_pb2.DESCRIPTOR.services_by_name["DrafterService"].methods_by_name["Draft"]
+_VERIFY = expert_pb2.DESCRIPTOR.services_by_name["ExpertService"].methods_by_name["Verify"]
 
 
 Req = TypeVar("Req", bound=Message)
 Res = TypeVar("Res", bound=Message)
 
 
+@dataclass
+class Traffic:
+    """Bytes of messages of one session: counted as they are written and read, once."""
+
+    up: int = 0
+    """To the peer."""
+    down: int = 0
+    """From it."""
+
+    def written(self, message: Message) -> bytes:
+        """A message for the peer, as bytes."""
+        data = message.SerializeToString()
+        self.up += len(data)
+        return data
+
+    def read(self, parse: Callable[[bytes], Res], data: bytes) -> Res:
+        """A message of the peer's."""
+        self.down += len(data)
+        return parse(data)
+
+
 class _Stream(Generic[Req, Res]):
     """A session's stream to a peer; every failure of the peer is a CascadeError."""
 
     def __init__(
-        self, call: "grpc.aio.StreamStreamCall[Req, Res]", who: str, traffic: Traffic | None
+        self,
+        channel: grpc.aio.Channel,
+        method: MethodDescriptor,
+        parse: Callable[[bytes], Res],
+        *,
+        who: str,
+        timeout_s: float | None,
+        traffic: Traffic,
     ) -> None:
-        self._call = call
+        """Begins the call of a method; ``traffic``: where its bytes are counted."""
+        serialize: Callable[[Req], bytes] = traffic.written
+        begin = channel.stream_stream(
+            f"/{method.containing_service.full_name}/{method.name}",
+            request_serializer=serialize,
+            response_deserializer=partial(traffic.read, parse),
+        )
+        self._call = begin(timeout=timeout_s)
         self._who = who
         self._step_id = 0
-        self.traffic = traffic or Traffic()
-        """Bytes so far."""
         self.queue_ms = 0.0
         """How long the session waited for its slot."""
 
@@ -58,7 +86,6 @@ class _Stream(Generic[Req, Res]):
 
     async def write(self, request: Req) -> None:
         """Sends a message."""
-        self.traffic.up += request.ByteSize()
         try:
             await self._call.write(request)
         except grpc.aio.AioRpcError as error:
@@ -74,9 +101,7 @@ class _Stream(Generic[Req, Res]):
             raise from_rpc_error(error, self._who) from error
         if response is grpc.aio.EOF:
             raise await self._why()
-        message = cast(Res, response)
-        self.traffic.down += message.ByteSize()
-        return message
+        return cast(Res, response)
 
     async def _why(self) -> Exception:
         code, details = await self._call.code(), await self._call.details()
@@ -104,15 +129,21 @@ class GrpcDrafterSession(
         *,
         log_probs: bool,
         timeout_s: float | None,
-        traffic: Traffic | None = None,
+        traffic: Traffic,
     ) -> "GrpcDrafterSession":
         """Opens the stream and waits for the slot.  ``traffic``: where its bytes are counted.
 
         Raises:
             CascadeError: no slot, or no peer.
         """
-        call = drafter_pb2_grpc.DrafterServiceStub(channel).Draft(timeout=timeout_s)
-        session = cls(call, "drafter", traffic)
+        session = cls(
+            channel,
+            _DRAFT,
+            drafter_pb2.DraftResponse.FromString,
+            who="drafter",
+            timeout_s=timeout_s,
+            traffic=traffic,
+        )
         opening = drafter_pb2.OpenDraft(
             law=law, end_token_ids=sorted(end_token_ids), log_probs=log_probs
         )
@@ -122,22 +153,23 @@ class GrpcDrafterSession(
 
     async def start_draft(self, order: DraftOrder) -> int:
         """See DrafterSession."""
-        step = drafter_pb2.DraftStep(
-            step_id=self.next_step_id(),
-            position=order.position,
-            append=order.append,
-            max_tokens=order.max_tokens,
-            piece_length=order.piece_length,
-            early_stop=order.early_stop,
-            top_probs=order.top_probs,
-            acceptance=order.acceptance,
-            least_chance=order.least_chance,
-            alternatives=order.alternatives,
-            forks=[drafter_pb2.Fork(position=fork.position, id=fork.id) for fork in order.forks],
-            fork_tokens=order.fork_tokens,
-            stop_at_deferral=order.stop_at_deferral,
-        )
-        await self.write(drafter_pb2.DraftRequest(draft=step))
+        request = drafter_pb2.DraftRequest()
+        step = request.draft
+        step.step_id = self.next_step_id()
+        step.position = order.position
+        step.append.extend(order.append)
+        step.max_tokens = order.max_tokens
+        step.piece_length = order.piece_length
+        step.early_stop = order.early_stop
+        step.top_probs = order.top_probs
+        step.acceptance.extend(order.acceptance)
+        step.least_chance = order.least_chance
+        step.alternatives = order.alternatives
+        for fork in order.forks:
+            step.forks.add(position=fork.position, id=fork.id)
+        step.fork_tokens = order.fork_tokens
+        step.stop_at_deferral = order.stop_at_deferral
+        await self.write(request)
         return step.step_id
 
     async def piece(self) -> drafter_pb2.DraftedBlock | drafter_pb2.DraftedForks:
@@ -163,15 +195,21 @@ class GrpcExpertSession(
         *,
         log_probs: bool,
         timeout_s: float | None,
-        traffic: Traffic | None = None,
+        traffic: Traffic,
     ) -> "GrpcExpertSession":
         """Opens the stream and waits for the slot.  ``traffic``: where its bytes are counted.
 
         Raises:
             CascadeError: no slot, or no peer.
         """
-        call = expert_pb2_grpc.ExpertServiceStub(channel).Verify(timeout=timeout_s)
-        session = cls(call, "expert", traffic)
+        session = cls(
+            channel,
+            _VERIFY,
+            expert_pb2.VerifyResponse.FromString,
+            who="expert",
+            timeout_s=timeout_s,
+            traffic=traffic,
+        )
         opening = expert_pb2.OpenVerify(
             law=law, end_token_ids=sorted(end_token_ids), log_probs=log_probs
         )
@@ -187,14 +225,14 @@ class GrpcExpertSession(
         block: Sequence[law_pb2.DraftedToken],
     ) -> None:
         """See ExpertSession."""
-        step = expert_pb2.VerifyStep(
-            step_id=self.next_step_id(),
-            position=position,
-            append=append,
-            prefix_hash=prefix_hash,
-            block=block,
-        )
-        await self.write(expert_pb2.VerifyRequest(verify=step))
+        request = expert_pb2.VerifyRequest()
+        step = request.verify  # filled in place: as an argument all of it would be copied once more
+        step.step_id = self.next_step_id()
+        step.position = position
+        step.append.extend(append)
+        step.prefix_hash = prefix_hash
+        step.block.extend(block)
+        await self.write(request)
 
     async def verdict(self) -> expert_pb2.Verdict:
         """See ExpertSession."""

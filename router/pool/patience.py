@@ -16,7 +16,6 @@ class Patience:
         """A pod answered after so long."""
         self._mean_s += _WEIGHT * (seconds - self._mean_s)
 
-    @property
     def limit_s(self) -> float:
-        """Seconds."""
+        """How long, in seconds."""
         return max(_LEAST_S, _TIMES * self._mean_s)

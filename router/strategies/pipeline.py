@@ -91,34 +91,40 @@ class Pipeline:
         """Whether the draft that runs begins with a guess of the bonus."""
         return self._draft is not None and self._bonus and bool(self.flights)
 
-    def order(
-        self, length: int, most_ahead: int, likely: Sequence[tuple[int, int]] = ()
-    ) -> DraftOrder | None:
-        """The next draft, which then runs; None: there is none to begin now.
+    def may_draft(self, most_ahead: int) -> bool:
+        """Whether there is a draft to begin now.
+
+        Args:
+            most_ahead: how many blocks may be drafted ahead of the one that the expert decides.
+        """
+        ahead = len(self.flights)
+        if self._draft is not None or self._held or ahead > most_ahead or self.done:
+            return False
+        if self.forking or self._came_true:
+            return False
+        if ahead and self.tokens.ids[-1] in self._final:
+            return False
+        return self._end - len(self.tokens) - self._guesses >= 1
+
+    @property
+    def _guesses(self) -> bool:
+        """Whether the next draft begins with a guess: of the bonus, behind a flight."""
+        return self._bonus and bool(self.flights)
+
+    def order(self, length: int, likely: Sequence[tuple[int, int]] = ()) -> DraftOrder:
+        """The next draft, which then runs; only where there is one to begin.
 
         Args:
             length: tokens of a block.
-            most_ahead: how many blocks may be drafted ahead of the one that the expert decides.
             likely: outcomes worth preparing: a position in the block that the expert decides, and
                 which of the alternatives there replaces its token.
         """
-        ahead = len(self.flights)
         start = len(self.tokens)
-        if self._draft is not None or self._held or self.done or ahead > most_ahead:
-            return None
-        if self.forking or self._came_true:
-            return None
-        if ahead and self.tokens.ids[-1] in self._final:
-            return None
-        # Behind a flight the first token is a guess of the bonus.
-        guessed = self._bonus and ahead > 0
-        room = self._end - start - guessed
-        if room < 1:
-            return None
-        count = guessed + min(length, max(room - self._bonus, 1))
+        room = self._end - start - self._guesses
+        count = self._guesses + min(length, max(room - self._bonus, 1))
         position = min(self._at_drafter, start)
         self._draft = _Draft(start)
-        forks = self._forks(likely) if ahead == 1 else []
+        forks = self._forks(likely) if len(self.flights) == 1 else []
         self._outcomes = [Outcome(index, fork) for index, fork in enumerate(forks)]
         rooms = [self._end - fork.position - 1 for fork in forks]
         fork_tokens = min([length, *rooms]) if forks else 0

@@ -12,7 +12,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import TypeVar
 
 from cascade.v1 import drafter_pb2, expert_pb2, law_pb2
@@ -94,18 +93,15 @@ class _Rounds:
 
     async def draft(self) -> None:
         """Starts the next draft, if there is one to start."""
-        if self._pace.alone:
+        if self._pace.alone or not self._pipeline.may_draft(self._pace.ahead):
             return
-        order = self._pipeline.order(self._pace.length, self._pace.ahead, self._pace.likely())
-        if order is None:
-            return
+        order = self._pipeline.order(self._pace.length, self._pace.likely())
         # Ahead of a bonus, the first token alone may tell that the draft is worth nothing.
         piecewise = self._pipeline.guessing
         self._task.recorder.draft_began()
         self._draft_began = time.perf_counter()
         self._draft_id = await self._drafter.start_draft(
-            replace(
-                order,
+            order._replace(
                 piece_length=1 if piecewise else 0,
                 early_stop=self._task.request.early_stop or 0.0,
                 top_probs=self._task.request.early_stop is None,
@@ -283,6 +279,5 @@ def _add_log_probs(
 ) -> None:
     """What the drafter said of accepted tokens, where the expert does not know it."""
     for emitted, drafted in zip(accepted, block, strict=False):
-        known = emitted.log_probs.HasField("drafter")
-        if drafted.HasField("scaled_log_prob") and not known:
+        if drafted.HasField("scaled_log_prob") and not emitted.log_probs.HasField("drafter"):
             emitted.log_probs.drafter = drafted.scaled_log_prob

@@ -1,6 +1,6 @@
 """A session on drafters: the next one goes on where the last one was."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from cascade.v1 import drafter_pb2
 
@@ -60,13 +60,14 @@ class SurvivingDrafter(Surviving[DrafterSession], DrafterSession):
         order = self._draft.order
         # A draft may be superseded before it begins, and then what it appends never comes to be.
         self._at_pod = position = min(order.position, self._at_pod)
-        await session.start_draft(replace(order, position=position, append=self._tokens[position:]))
+        append = self._tokens[position:]
+        await session.start_draft(order._replace(position=position, append=append))
 
     def _take(self, piece: Piece) -> bool:
         """Mirrors what a piece brings; whether that is new."""
         draft, order = self._draft, self._draft.order
         if isinstance(piece, drafter_pb2.DraftedForks):
-            draft.order = replace(order, forks=())
+            draft.order = order._replace(forks=())
             return True
         if draft.last:  # of a replay for the forks alone
             return False
@@ -74,7 +75,8 @@ class SurvivingDrafter(Surviving[DrafterSession], DrafterSession):
         stops = order.stop_at_deferral
         self._tokens += [token.id for token in piece.tokens if not (stops and token.defer)]
         self._at_pod = len(self._tokens)
-        remaining = 0 if piece.last else order.max_tokens - len(piece.tokens)
-        draft.order = replace(order, max_tokens=remaining)
         draft.last = piece.last
+        if not piece.last or order.forks:
+            remaining = 0 if piece.last else order.max_tokens - len(piece.tokens)
+            draft.order = order._replace(max_tokens=remaining)
         return True

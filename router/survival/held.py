@@ -30,6 +30,7 @@ class Held(Generic[S]):
         self.session = session
         self._lease = lease
         self._patience = patience
+        self._silence = Silence(patience.limit_s, lease.pod.probe, self._give_up)
         self._given_up = False
 
     async def wait(self, answer: Awaitable[T]) -> T:
@@ -39,7 +40,7 @@ class Held(Generic[S]):
             PeerLost: the pod is lost, or silent.
         """
         began = time.monotonic()
-        with Silence(self._patience.limit_s, self._lease.pod.probe, self._give_up):
+        with self._silence:
             result = await self.unless_given_up(answer)
         self._patience.waited(time.monotonic() - began)
         self._lease.answered()
@@ -66,6 +67,7 @@ class Held(Generic[S]):
 
     def close(self) -> None:
         """Frees the slot."""
+        self._silence.close()
         self.session.close()
         self._lease.close()
 

@@ -204,4 +204,4 @@ def test_patience_is_a_second_at_least_and_five_times_the_longest_at_most(
     patience = Patience()
     for seconds in waits:
         patience.waited(seconds)
-    assert 1.0 <= patience.limit_s <= max(1.0, 5 * max(waits, default=0.0) + 1e-9)
+    assert 1.0 <= patience.limit_s() <= max(1.0, 5 * max(waits, default=0.0) + 1e-9)

@@ -237,14 +237,40 @@ async def test_a_wait_is_no_silence_while_the_pod_answers() -> None:
             done.set()
         return asked[-1]
 
-    with Silence(0.01, answers, lambda: given_up.append(len(asked))):
+    silence = Silence(lambda: 0.01, answers, lambda: given_up.append(len(asked)))
+    with silence:
         await done.wait()
         await until(lambda: bool(given_up), every_s=0)
     assert asked == [True, True, True, False]
     assert given_up == [4]
-    with Silence(10**6, answers, lambda: given_up.append(0)):
-        pass
-    assert given_up == [4]
+    silence.close()
+
+
+async def test_short_waits_are_no_silence_however_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, asked = [0.0], list[bool]()
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now[0])
+
+    async def answers() -> bool:
+        asked.append(True)
+        return True
+
+    async def turns() -> None:
+        for _ in range(4):
+            await asyncio.sleep(0)
+
+    silence = Silence(lambda: 1.0, answers, lambda: None)
+    for _ in range(20):
+        with silence:
+            now[0] += 0.9
+            await turns()
+        now[0] += 0.3
+    assert not asked
+    await turns()  # nobody waits: the timer is not set again
+    with silence:
+        now[0] += 1.1
+        await turns()
+    assert asked
+    silence.close()
 
 
 @pytest.mark.parametrize("turns", range(5))
