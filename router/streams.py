@@ -18,7 +18,6 @@ from services.serving.status import from_rpc_error
 _DRAFT = drafter_pb2.DESCRIPTOR.services_by_name["DrafterService"].methods_by_name["Draft"]
 _VERIFY = expert_pb2.DESCRIPTOR.services_by_name["ExpertService"].methods_by_name["Verify"]
 
-
 Req = TypeVar("Req", bound=Message)
 Res = TypeVar("Res", bound=Message)
 

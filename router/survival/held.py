@@ -34,7 +34,7 @@ class Held(Generic[S]):
         self._given_up = False
 
     async def wait(self, answer: Awaitable[T]) -> T:
-        """An answer of the session.
+        """An answer of the session; one at a time is waited for.
 
         Raises:
             PeerLost: the pod is lost, or silent.
@@ -62,6 +62,7 @@ class Held(Generic[S]):
 
     def lost(self) -> None:
         """The pod is: nothing more comes of it."""
+        self._silence.close()
         self._lease.lost()
         self._give_up()
 

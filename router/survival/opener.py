@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import closing
 from typing import Any, Generic
 
 import grpc
@@ -106,7 +107,8 @@ class Opener(Generic[S]):
     async def _open_on(self, lease: Lease) -> S:
         """Waits for the slot for as long as the pod is there."""
         opening = asyncio.create_task(self._open_session(lease.pod.channel, self._time_remaining()))
-        with Silence(self._pool.patience.limit_s, lease.pod.probe, opening.cancel):
+        watch = Silence(self._pool.patience.limit_s, lease.pod.probe, opening.cancel)
+        with closing(watch), watch:
             try:
                 await asyncio.wait([opening])
             except BaseException:  # nobody takes the session, which may be there already

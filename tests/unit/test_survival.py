@@ -1,6 +1,7 @@
 """Sessions that lose their pods at any point: the strategies notice nothing."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar, cast
@@ -273,10 +274,16 @@ async def test_short_waits_are_no_silence_however_many(monkeypatch: pytest.Monke
     silence.close()
 
 
+def watching() -> set[int]:
+    """The timers that are set to look for silence, in whatever loop."""
+    timers = [thing for thing in gc.get_objects() if isinstance(thing, asyncio.TimerHandle)]
+    return {id(timer) for timer in timers if "Silence" in repr(timer) and not timer.cancelled()}
+
+
 @pytest.mark.parametrize("turns", range(5))
 async def test_a_session_that_is_opened_for_nobody_is_closed(turns: int) -> None:
     """Its caller is cancelled in the moment in which it is there."""
-    there, opened = asyncio.Event(), []
+    there, opened, before = asyncio.Event(), [], watching()
 
     class Session:
         closed = False
@@ -314,6 +321,7 @@ async def test_a_session_that_is_opened_for_nobody_is_closed(turns: int) -> None
     else:
         opening.result().close()
     assert not OnePool.pod.sessions
+    assert not watching() - before, "a timer that is left holds what it watched"
 
 
 @pytest.mark.parametrize("begun", [False, True])
