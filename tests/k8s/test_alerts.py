@@ -20,7 +20,7 @@ DRAFTED, ACCEPTED = (
 )
 FIRST = "cascade:time_to_first_token_seconds_bucket"
 
-# Skipped only without promtool: nothing else knows the expressions' language well enough to try them
+# Skipped only without promtool: nothing else knows the expressions well enough to try them
 # on series, and no Python package brings it.  `.ci/run` installs it, so a landing runs these.
 pytestmark = pytest.mark.skipif(
     not PROMTOOL, reason="promtool comes with Debian's prometheus, and .ci/run installs it"

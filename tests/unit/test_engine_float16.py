@@ -11,7 +11,7 @@ from services.engine.model import load
 from services.engine.weights import halve_linears, weight_bytes
 from tests.services import TINY
 
-# Skipped only where torch has no such kernel to call; that no layer is kept so there is tested, too.
+# Skipped only where torch has no kernel to call.  That no layer is kept so there is tested, too.
 with_kernels = pytest.mark.skipif(
     not has_kernels(), reason="FBGEMM's kernels need AVX2, which this CPU lacks"
 )
