@@ -56,7 +56,7 @@ demo: models ## All from a bare clone: models, services, one prompt in four mode
 	  $(CASCADE) generate --mode $$mode --max-tokens 96 "$(PROMPT)" || exit 1; \
 	done
 
-up: models ## Start the three services with the default pair (PAIR=name, DRAFTER_WEIGHTS=auto|bfloat16|int8|int4)
+up: models ## Start the three services with the default pair (PAIR=name, DRAFTER_WEIGHTS=auto|bfloat16|bfloat16+float16|int8|int4)
 	$(CASCADE) up --pair $(PAIR) --drafter-weights $(DRAFTER_WEIGHTS)
 
 down: setup ## Stop them

@@ -20,7 +20,10 @@ Drafter = Annotated[Path | None, typer.Option(help="Folder of the drafter, with 
 Expert = Annotated[Path | None, typer.Option(help="Folder of the expert, with --drafter")]
 Dtype = Annotated[str, typer.Option(help="auto, float32 or bfloat16; the same for every system")]
 DrafterWeights = Annotated[
-    str, typer.Option(help="What our drafter's weights are kept in: auto, bfloat16, int8 or int4")
+    str,
+    typer.Option(
+        help="What our drafter's weights are kept in: auto, bfloat16, bfloat16+float16, int8, int4"
+    ),
 ]
 ExpertWeights = Annotated[
     str, typer.Option(help="The same of our expert: int8 and int4 make it another model")

@@ -26,7 +26,7 @@ class Pair:
     dtype: str
     """float32 or bfloat16."""
     drafter_weights: str = "auto"
-    """What our drafter's are kept in: auto, the dtype; bfloat16, int8 or int4."""
+    """What our drafter's are kept in: auto, the dtype; or as a pod's ``--weights``."""
     expert_weights: str = "auto"
     draft_vocabulary: int = 0
     """Tokens that our drafter may say; 0: all."""

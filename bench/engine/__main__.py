@@ -20,7 +20,9 @@ from services.engine.model import load
 STEPS = [
     steps.Case("expert", "auto", 1, 1.7),
     steps.Case("expert", "auto", 6, 1.7),
+    steps.Case("expert", "bfloat16+float16", 1, 1.7),
     steps.Case("drafter", "auto", 1, 1.7),
+    steps.Case("drafter", "bfloat16+float16", 1, 1.7),
     steps.Case("drafter", "int8", 1, 1.7),
     steps.Case("drafter", "int4", 1, 2.8),
 ]

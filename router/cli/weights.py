@@ -9,8 +9,8 @@ from pathlib import Path
 from router.cli.errors import StartFailed
 
 _BYTES = {"float32": 4, "bfloat16": 2}
-_QUANTIZED_BYTES = {"int8": 1, "int4": 0.625}
-"""With the scales."""
+_COPY_BYTES = {"bfloat16+float16": 2, "int8": 1, "int4": 0.625}
+"""Kept beside those of the dtype, with the scales."""
 _LARGEST_HEAD = 100 << 20
 
 
@@ -50,15 +50,15 @@ def loaded_bytes(folder: Path, dtype: str, device: str, weights: str = "auto") -
         folder: the model's.
         dtype: auto, float32 or bfloat16.
         device: auto, cpu or cuda.
-        weights: auto, bfloat16, int8 or int4; the last two are kept beside those of the dtype.
+        weights: auto, bfloat16, bfloat16+float16, int8 or int4.
 
     Raises:
         StartFailed: as ``parameters``.
     """
     if dtype == "auto":
         dtype = "bfloat16" if has_bfloat16(device) else "float32"
-    dtype = "bfloat16" if weights == "bfloat16" else dtype
-    return round(parameters(folder) * (_BYTES[dtype] + _QUANTIZED_BYTES.get(weights, 0)))
+    dtype = "bfloat16" if weights.startswith("bfloat16") else dtype
+    return round(parameters(folder) * (_BYTES[dtype] + _COPY_BYTES.get(weights, 0)))
 
 
 def has_bfloat16(device: str, cpu_info: Path = Path("/proc/cpuinfo")) -> bool:

@@ -1,10 +1,13 @@
-"""Linear layers with weights in 16 bits and arithmetic in float32, for CPUs that lack bfloat16.
+"""Linear layers with weights in 16 bits and arithmetic in float32.
 
 A step of few rows waits for the weights to be read.  Published weights are in 16 bits mostly, and
 a float32 model of them reads twice what they tell.  FBGEMM's kernel reads float16, makes float32 of
 it in registers, and multiplies and adds in float32: where float16 holds a layer's weights exactly,
 the layer is the float32 one, but for the order of sums.  It holds those that were bfloat16, unless
 within a layer one is some 2^30 times another: powers of two may be taken out of them.
+
+A CPU that lacks bfloat16 keeps whole models so; one that has it can keep the weights of a bfloat16
+model so once more, for passes of a row or two (``linear.py``).
 """
 
 import torch
@@ -47,6 +50,15 @@ def halved(linear: nn.Linear) -> Float16Linear | None:
     """The same layer in half the memory; None: float16 does not hold its weights exactly."""
     scale = _exact_scale(linear.weight.detach())
     return None if scale is None else Float16Linear(linear, scale)
+
+
+def copied(linear: nn.Linear) -> Float16Linear | None:
+    """A copy of a bfloat16 layer, with weights in float16; None: it does not hold them exactly."""
+    same = nn.Linear(linear.in_features, linear.out_features, bias=False, device="meta")
+    same.weight = nn.Parameter(linear.weight.detach().float(), requires_grad=False)
+    if linear.bias is not None:
+        same.bias = nn.Parameter(linear.bias.detach().float(), requires_grad=False)
+    return halved(same)
 
 
 def _exact_scale(weight: Tensor) -> float | None:

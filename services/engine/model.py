@@ -185,8 +185,8 @@ def load(
         folder: where it lies.
         device: auto, cpu or cuda.
         dtype: what it computes in: auto, float32 or bfloat16.
-        weights: what its weights are kept in: auto loses nothing, bfloat16 names the dtype, int8
-            and int4 round them.
+        weights: what its weights are kept in: auto loses nothing, bfloat16 names the dtype,
+            bfloat16+float16 keeps them twice, int8 and int4 round them.
         cache_bytes: budget of the cache; None: a share of the free memory.
         slots: sessions at once; None: what the cache has room for.
         backend: of torch.compile, such as inductor; None: the model is not compiled.
@@ -203,10 +203,11 @@ def load(
         raise ModelUnsupported(f"{folder}: no *.safetensors there")
     config = AutoConfig.from_pretrained(folder)
     check_supported(config)
-    if weights == "bfloat16" and dtype == "float32":
-        raise ModelUnsupported("weights bfloat16 and dtype float32 exclude each other")
+    in_bfloat16 = weights in ("bfloat16", "bfloat16+float16")
+    if in_bfloat16 and dtype == "float32":
+        raise ModelUnsupported(f"weights {weights} and dtype float32 exclude each other")
     where = choose_device(device)
-    precision = choose_dtype("bfloat16" if weights == "bfloat16" else dtype, where)
+    precision = choose_dtype("bfloat16" if in_bfloat16 else dtype, where)
     with ThreadPoolExecutor(1) as pool:
         fingerprint = pool.submit(weights_fingerprint, folder)
         module = AutoModelForCausalLM.from_pretrained(

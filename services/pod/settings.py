@@ -1,12 +1,13 @@
 """Settings of a drafter and an expert."""
 
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import ByteSize, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from services.engine.schedule import CHUNK, SHORT
 from services.engine.simulated import Simulation
+from services.engine.weights import Weights
 from services.serving.settings import ServerSettings
 
 
@@ -23,9 +24,10 @@ class PodSettings(ServerSettings):
     """auto, cpu or cuda."""
     dtype: str = Field(default="auto", pattern="^(auto|float32|bfloat16)$")
     """auto, float32 or bfloat16.  auto: bfloat16 where the hardware multiplies it."""
-    weights: Literal["auto", "bfloat16", "int8", "int4"] = "auto"
+    weights: Weights = "auto"
     """What the weights are kept in.  auto: the dtype, or float16 where a float32 model's weights
-    fit into it exactly.  int8 and int4 round them: faster, and of an expert another law."""
+    fit into it exactly.  bfloat16+float16 keeps them twice, for faster passes of one or two rows on
+    a CPU.  int8 and int4 round them: faster, and of an expert another law."""
     draft_vocabulary: int = Field(default=0, ge=0)
     """Of a drafter: how many tokens it may say, the first of its vocabulary, beside those of the
     tokenizer's own.  Its steps are shorter, and its distribution another one.  0: all."""

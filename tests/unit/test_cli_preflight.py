@@ -41,6 +41,7 @@ def test_weights_are_counted_by_their_number(model: Path) -> None:
     assert loaded_bytes(model, "bfloat16", "cpu") == 22
     assert loaded_bytes(model, "auto", "cuda") == 22
     assert loaded_bytes(model, "bfloat16", "cpu", "int8") == 33
+    assert loaded_bytes(model, "auto", "cpu", "bfloat16+float16") == 44
     assert loaded_bytes(model, "float32", "cpu", "bfloat16") == 22
 
 

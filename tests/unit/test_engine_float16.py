@@ -1,14 +1,17 @@
 """Weights in float16 of a float32 model: only where nothing is lost, and the same products."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from services.engine.float16 import halved, has_kernels
-from services.engine.model import load
-from services.engine.weights import halve_linears, weight_bytes
+from services.engine.float16 import Float16Linear, copied, halved, has_kernels
+from services.engine.linear import FEW_ROWS, PackedLinear, can_pack
+from services.engine.model import INDUCTOR, load
+from services.engine.weights import halve_linears, pack_linears, weight_bytes
+from services.errors import ModelUnsupported
 from tests.services import TINY
 
 # Skipped only where torch has no kernel to call.  That no layer is kept so there is tested, too.
@@ -96,3 +99,66 @@ def test_a_model_of_16_bit_weights_is_read_in_16_bits(
         expected = reference(input_ids=torch.tensor([tokens])).logits[0]
     got = model.logits(tokens, len(tokens))
     torch.testing.assert_close(got, expected[:, : got.shape[1]], atol=1e-4, rtol=0)
+
+
+@with_kernels
+@pytest.mark.parametrize("bias", [True, False])
+def test_passes_of_few_rows_are_read_from_the_copy(
+    bias: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same products, up to the order of sums, by whichever kernel."""
+    given: list[int] = []
+    forward = Float16Linear.forward
+
+    def seen(layer: Float16Linear, x: torch.Tensor) -> torch.Tensor:
+        given.append(x.numel() // 96)
+        return forward(layer, x)
+
+    monkeypatch.setattr(Float16Linear, "forward", seen)
+    plain = a_layer(bias=bias)
+    layer = PackedLinear(plain, copied(plain))
+    with torch.inference_mode():
+        for shape in [(1,), (1, 1), (2,), (1, 2), (2, 1), (3,), (1, 7)]:
+            x = torch.randn(*shape, 96)
+            bound = 1e-5 * (x.abs() @ plain.weight.abs().T + 1)
+            got = layer(x)
+            assert got.shape == (*shape, 130)
+            assert bool(((got - plain(x)).abs() <= bound).all())
+    assert given == [1, 1, 2, 2, 2]
+    assert FEW_ROWS == 2
+
+
+@with_kernels
+def test_a_copy_is_kept_of_what_float16_holds_alone() -> None:
+    exact, other, small = a_layer(512, 256, bias=False), torch.nn.Linear(512, 256), a_layer()
+    module = torch.nn.Sequential(exact, other, small)
+    once = torch.nn.Sequential(exact, other, small)
+    assert pack_linears(once) == pack_linears(module, copies=True) == 2
+    assert isinstance(module[0], PackedLinear)
+    assert isinstance(module[1], PackedLinear)
+    assert module[2] is small
+    assert weight_bytes(module) == weight_bytes(once) + exact.weight.nbytes // 2
+
+
+@pytest.mark.parametrize("kernels", [pytest.param(True, marks=with_kernels), False])
+def test_weights_kept_twice(kernels: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the CPU has both kernels, and it says so; else it is refused by name."""
+    monkeypatch.setattr("services.engine.weights.has_kernels", lambda: kernels)
+    monkeypatch.setattr("services.engine.weights._AT_LEAST", 1)
+    twice = partial(load, TINY / "expert", device="cpu", weights="bfloat16+float16")
+    with pytest.raises(ModelUnsupported, match=r"weights bfloat16\+float16 and dtype float32"):
+        twice(dtype="float32")
+    with pytest.raises(ModelUnsupported, match=r"weights bfloat16\+float16: .* not compiled"):
+        twice(backend=INDUCTOR)
+    if not (kernels and can_pack(torch.bfloat16)):
+        with pytest.raises(ModelUnsupported, match="only on a CPU that multiplies bfloat16"):
+            twice()
+        return
+    model, once = twice(), load(TINY / "expert", device="cpu", dtype="bfloat16")
+    assert (model.facts.weights, model.facts.dtype) == ("bfloat16+float16", "bfloat16")
+    assert once.facts.weight_bytes < model.facts.weight_bytes <= 2 * once.facts.weight_bytes
+    tokens = list(b"def f(x):\n    return x")
+    for rows in (1, 2, 5):
+        torch.testing.assert_close(
+            model.logits(tokens, rows), once.logits(tokens, rows), atol=0.25, rtol=0
+        )
