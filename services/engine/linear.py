@@ -70,8 +70,8 @@ class PackedLinear(nn.Module):
 
 
 @torch.inference_mode()
-def choose_rows(layers: Sequence[PackedLinear], dtype: torch.dtype) -> int:
-    """Times a pass of one row beside one that is filled up, and sets what is faster.
+def choose_rows(layers: Sequence[PackedLinear], dtype: torch.dtype, rows: int = 1) -> int:
+    """Times a pass of few rows beside one that is filled up, and sets what is faster.
 
     The law is the same: no row enters another's sums, whose order alone may be another.
 
@@ -79,6 +79,7 @@ def choose_rows(layers: Sequence[PackedLinear], dtype: torch.dtype) -> int:
         layers: all of a model.  Where they fit a CPU's caches nothing is timed and nothing filled
             up: no step waits for them.
         dtype: what the model computes in.
+        rows: the fewest that come to them.
 
     Returns:
         ``least_rows`` of each of them now: 1 or ``FILLED_ROWS``.
@@ -91,7 +92,7 @@ def choose_rows(layers: Sequence[PackedLinear], dtype: torch.dtype) -> int:
             _set_rows(layers, least)
             start = time.perf_counter()
             for layer in layers:
-                layer(torch.zeros(1, layer.in_features, dtype=dtype))
+                layer(torch.zeros(rows, layer.in_features, dtype=dtype))
             taken.append(time.perf_counter() - start)
     # The first of each is a warm-up.
     alone, filled = (statistics.median(taken[1:]) for taken in times.values())

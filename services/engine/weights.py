@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from services.engine.float16 import Float16Linear, copied, halved, has_kernels
-from services.engine.linear import PackedLinear, can_pack, choose_rows
+from services.engine.linear import FEW_ROWS, PackedLinear, can_pack, choose_rows
 from services.engine.quantized import GROUP, Quantized, QuantizedLinear, can_quantize
 from services.errors import ModelUnsupported
 
@@ -61,6 +61,7 @@ def lay_out(
                 f"weights {weights}: only on a CPU that multiplies bfloat16, and not compiled"
             )
         pack_linears(module, copies=True)
+        choose_rows(_packed(module), dtype, FEW_ROWS + 1)
         return weights
     in_float16 = 0
     if device.type == "cpu" and not compiles:
@@ -69,7 +70,7 @@ def lay_out(
         if can_pack(dtype):
             pack_linears(module)
         if dtype == torch.bfloat16:
-            choose_rows([m for m in module.modules() if isinstance(m, PackedLinear)], dtype)
+            choose_rows(_packed(module), dtype)
     return "float16" if in_float16 else str(dtype).removeprefix("torch.")
 
 
@@ -123,6 +124,10 @@ def halve_linears(module: nn.Module) -> int:
         The number of layers kept so.
     """
     return _replace(module, lambda layer: halved(layer) if _is_large(layer) else None)
+
+
+def _packed(module: nn.Module) -> list[PackedLinear]:
+    return [m for m in module.modules() if isinstance(m, PackedLinear)]
 
 
 def _quantized(layer: nn.Linear, weights: Quantized) -> QuantizedLinear | None:

@@ -126,17 +126,20 @@ def test_filling_up_rows_changes_no_product(given: tuple[int, ...]) -> None:
         torch.testing.assert_close(layer(x), plain(x), atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("rows", [1, 3])
 @pytest.mark.parametrize(
-    ("one_s", "filled_s", "chosen"), [(1.0, 0.8, FILLED_ROWS), (1.0, 0.97, 1), (0.8, 1.0, 1)]
+    ("few_s", "filled_s", "chosen"), [(1.0, 0.8, FILLED_ROWS), (1.0, 0.97, 1), (0.8, 1.0, 1)]
 )
 def test_rows_are_filled_up_where_that_is_faster(
-    one_s: float, filled_s: float, chosen: int, monkeypatch: pytest.MonkeyPatch
+    few_s: float, filled_s: float, chosen: int, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = 0.0
 
     def product(layer: PackedLinear, x: torch.Tensor) -> torch.Tensor:
         nonlocal clock
-        clock += one_s if x.numel() == layer.in_features else filled_s
+        given = x.numel() // layer.in_features
+        assert given in (rows, FILLED_ROWS)
+        clock += few_s if given == rows else filled_s
         return x
 
     layers = [PackedLinear(torch.nn.Linear(size, 400)) for size in (300, 200)]
@@ -144,7 +147,7 @@ def test_rows_are_filled_up_where_that_is_faster(
     monkeypatch.setattr(linear, "_CACHES", 0)
     monkeypatch.setattr("services.engine.linear.time.perf_counter", lambda: clock)
     monkeypatch.setattr(PackedLinear, "_product", product)
-    assert choose_rows(layers, torch.float32) == chosen
+    assert choose_rows(layers, torch.float32, rows) == chosen
     assert [layer.least_rows for layer in layers] == [chosen] * 2
 
 
