@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 CASCADE := $(BIN)/cascade
 PAIR ?= qwen2.5-coder
-# int4 on CPUs with native bfloat16, where that was measured to be the fastest.  The drafter's own answers and a cascade's are then those of the
-# rounded drafter; lossless ones keep the expert's law.
+# int4 on CPUs with native bfloat16, where that was measured to be the fastest.  The drafter's own
+# answers and a cascade's are then those of the rounded drafter; lossless ones keep the expert's law.
 DRAFTER_WEIGHTS ?= $(if $(wildcard /dev/nvidiactl),auto,$(if $(shell grep -m1 -w avx512_bf16 /proc/cpuinfo),int4,auto))
 PROMPT ?= Who is Buzz Aldrin?
 

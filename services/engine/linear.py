@@ -22,7 +22,7 @@ FILLED_ROWS = 6
 """Fewer are filled up to so many where that is faster (``choose_rows``).  On Zen 4 the products of
 1, 2, 4, 6 and 8 rows with 1.5 billion weights take 126, 136, 112, 107 and 131 ms."""
 
-FEW_ROWS = 2
+COPY_ROWS = 2
 """So many at most are given to the copy in float16, if there is one.  On Zen 4 it takes 98 and 106
 ms for 1 and 2 rows with 1.5 billion weights where oneDNN takes 121 to 145, and as long for 4."""
 
@@ -53,7 +53,7 @@ class PackedLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[..., in] to [..., out]."""
         given = x.numel() // self.in_features
-        if self._few is not None and given <= FEW_ROWS:
+        if self._few is not None and given <= COPY_ROWS:
             few: Tensor = self._few(x.float())
             return few.to(x.dtype)
         if given >= self.least_rows:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from services.engine.float16 import Float16Linear, copied, halved, has_kernels
-from services.engine.linear import FEW_ROWS, PackedLinear, can_pack, choose_rows
+from services.engine.linear import COPY_ROWS, PackedLinear, can_pack, choose_rows
 from services.engine.quantized import GROUP, Quantized, QuantizedLinear, can_quantize
 from services.errors import ModelUnsupported
 
@@ -61,7 +61,7 @@ def lay_out(
                 f"weights {weights}: only on a CPU that multiplies bfloat16, and not compiled"
             )
         pack_linears(module, copies=True)
-        choose_rows(_packed(module), dtype, FEW_ROWS + 1)
+        choose_rows(_packed(module), dtype, COPY_ROWS + 1)
         return weights
     in_float16 = 0
     if device.type == "cpu" and not compiles:

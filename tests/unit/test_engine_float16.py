@@ -1,4 +1,4 @@
-"""Weights in float16 of a float32 model: only where nothing is lost, and the same products."""
+"""Weights in float16, alone or as a copy: only where nothing is lost, and the same products."""
 
 from functools import partial
 from pathlib import Path
@@ -8,7 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from services.engine.float16 import Float16Linear, copied, halved, has_kernels
-from services.engine.linear import FEW_ROWS, PackedLinear, can_pack
+from services.engine.linear import COPY_ROWS, PackedLinear, can_pack
 from services.engine.model import INDUCTOR, load
 from services.engine.weights import halve_linears, pack_linears, weight_bytes
 from services.errors import ModelUnsupported
@@ -125,7 +125,6 @@ def test_passes_of_few_rows_are_read_from_the_copy(
             assert got.shape == (*shape, 130)
             assert bool(((got - plain(x)).abs() <= bound).all())
     assert given == [1, 1, 2, 2, 2]
-    assert FEW_ROWS == 2
 
 
 @with_kernels
@@ -145,6 +144,10 @@ def test_weights_kept_twice(kernels: bool, monkeypatch: pytest.MonkeyPatch) -> N
     """Where the CPU has both kernels, and it says so; else it is refused by name."""
     monkeypatch.setattr("services.engine.weights.has_kernels", lambda: kernels)
     monkeypatch.setattr("services.engine.weights._AT_LEAST", 1)
+    timed: list[int] = []
+    monkeypatch.setattr(
+        "services.engine.weights.choose_rows", lambda layers, dtype, rows=1: timed.append(rows)
+    )
     twice = partial(load, TINY / "expert", device="cpu", weights="bfloat16+float16")
     with pytest.raises(ModelUnsupported, match=r"weights bfloat16\+float16 and dtype float32"):
         twice(dtype="float32")
@@ -157,8 +160,11 @@ def test_weights_kept_twice(kernels: bool, monkeypatch: pytest.MonkeyPatch) -> N
     model, once = twice(), load(TINY / "expert", device="cpu", dtype="bfloat16")
     assert (model.facts.weights, model.facts.dtype) == ("bfloat16+float16", "bfloat16")
     assert once.facts.weight_bytes < model.facts.weight_bytes <= 2 * once.facts.weight_bytes
+    assert timed == [COPY_ROWS + 1, 1], "the fewest rows that the packed weights are given"
     tokens = list(b"def f(x):\n    return x")
-    for rows in (1, 2, 5):
-        torch.testing.assert_close(
-            model.logits(tokens, rows), once.logits(tokens, rows), atol=0.25, rtol=0
+    slots = [one.new_slot() for one in (model, once)]
+    for fed in (tokens[:8], tokens[8:9], tokens[9:11], tokens[11:]):
+        got, expected = (
+            one.forward(slot, fed, len(fed)) for one, slot in zip((model, once), slots, strict=True)
         )
+        torch.testing.assert_close(got, expected, atol=0.25, rtol=0)
