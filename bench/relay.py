@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-_CHUNK = 1 << 16
 _BUFFERED = 1 << 22
 """Bytes on their way in one direction; beyond, the sender has to wait."""
 
@@ -47,13 +46,12 @@ class Relay:
         """Where connections that are made from now on lead: host:port."""
         self._loop = asyncio.SelectorEventLoop(selectors.SelectSelector())
         self._connections: set[_Connection] = set()
-        self._tasks: set[asyncio.Task[Any]] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, name="relay", daemon=True)
         self._server: asyncio.Server
 
     def __enter__(self) -> "Relay":
         self._thread.start()
-        self._server = self._call(asyncio.start_server(self._connect, "127.0.0.1", 0))
+        self._server = self._call(self._listen())
         return self
 
     def __exit__(
@@ -62,7 +60,6 @@ class Relay:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.reset()
         self._call(self._close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -82,138 +79,164 @@ class Relay:
         """Cuts all connections off: both ends get a reset."""
         self._call(self._reset())
 
+    async def _listen(self) -> asyncio.Server:
+        return await self._loop.create_server(self._accept, "127.0.0.1", 0)
+
+    def _accept(self) -> "_End":
+        connection = _Connection(self.link, self.target, self._connections)
+        return connection.client
+
     async def _reset(self) -> None:
         for connection in list(self._connections):
-            connection.abort()
+            connection.reset()
 
     async def _close(self) -> None:
         self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None, "the server runs this as one"
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        try:
-            host, _, port = self.target.rpartition(":")
-            out_reader, out_writer = await asyncio.open_connection(host, int(port))
-        except OSError:
-            _reset(writer)
-            return
-        connection = _Connection(self.link, (reader, writer), (out_reader, out_writer))
-        self._connections.add(connection)
-        try:
-            await connection.run()
-        finally:
-            self._connections.discard(connection)
+        await self._reset()
+        connecting = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.gather(*connecting, return_exceptions=True)
 
     def _call(self, what: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(what, self._loop).result(10)
 
 
-End = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-
 class _Connection:
-    """Two ends and the two directions between them."""
+    """Two ends."""
 
-    def __init__(self, link: Link, client: End, target: End) -> None:
-        self._link = link
-        self._ends = client, target
+    def __init__(self, link: Link, target: str, open_ones: "set[_Connection]") -> None:
+        self._target, self._open = target, open_ones
+        self._open.add(self)
+        self.client = _End(self, link, gets_answers=True)
+        self._server = _End(self, link, gets_answers=False)
+        self.client.other, self._server.other = self._server, self.client
+        self._connecting: asyncio.Task[None] | None = None
 
-    async def run(self) -> None:
-        """Until both directions are at their end."""
-        client, target = self._ends
-        ways = [
-            asyncio.ensure_future(_Way(self._link, client[0], target[1], answers=False).run()),
-            asyncio.ensure_future(_Way(self._link, target[0], client[1], answers=True).run()),
-        ]
+    def made(self, end: "_End") -> None:
+        """An end is connected: the client's first, which is not read until the target's is."""
+        if end is self.client:
+            end.transport.pause_reading()
+            self._connecting = asyncio.create_task(self._connect())
+        else:
+            self.client.transport.resume_reading()
+
+    async def _connect(self) -> None:
+        host, _, port = self._target.rpartition(":")
+        loop = asyncio.get_running_loop()
         try:
-            await asyncio.gather(*ways)
+            await loop.create_connection(lambda: self._server, host, int(port))
         except OSError:
-            self.abort()
-        finally:
-            for way in ways:
-                way.cancel()
-            for _, writer in self._ends:
-                writer.close()
+            self.reset()
 
-    def abort(self) -> None:
-        """Resets both ends."""
-        for _, writer in self._ends:
-            _reset(writer)
+    def close_if_done(self) -> None:
+        """Closes when each end has sent all, and got all."""
+        if self.client.told_end and self._server.told_end:
+            self._open.discard(self)
+            self.client.transport.close()
+            self._server.transport.close()
 
-
-def _reset(writer: asyncio.StreamWriter) -> None:
-    """Closes so that the other end is told of a reset, and not of an end."""
-    end: socket.socket = writer.get_extra_info("socket")
-    if end.fileno() == -1:  # it is closed already
-        return
-    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()
+    def reset(self) -> None:
+        """Cuts off: both ends get a reset."""
+        self._open.discard(self)
+        if self._connecting:
+            self._connecting.cancel()
+        self.client.reset()
+        self._server.reset()
 
 
-class _Way:
-    """One direction."""
+class _End(asyncio.Protocol):
+    """One end of a connection, and what is on its way to it."""
 
-    def __init__(
-        self,
-        link: Link,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        *,
-        answers: bool,
-    ) -> None:
-        self._link = link
-        self._reader, self._writer = reader, writer
-        self._answers = answers
+    other: "_End"
+
+    def __init__(self, connection: _Connection, link: Link, *, gets_answers: bool) -> None:
+        self._connection, self._link = connection, link
+        self._gets_answers = gets_answers
+        self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
         self._due: deque[tuple[float, bytes]] = deque()
         self._buffered = 0
         self._sent_until = self._last_due = self._loop.time()
-        self._changed = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._full = False
+        self.told_end = False
+        """The end of what the other one sends has arrived."""
 
-    async def run(self) -> None:
-        """Until its sender's end has arrived."""
-        await asyncio.gather(self._take(), self._deliver())
+    @property
+    def transport(self) -> asyncio.Transport:
+        """To it, once it is connected."""
+        assert self._transport, "connected"
+        return self._transport
 
-    async def _take(self) -> None:
-        """Reads, and reckons when it arrives."""
-        while True:
-            data = await self._reader.read(_CHUNK)
-            link, now = self._link, self._loop.time()
-            if data and (link.swallows or (link.mute and self._answers)):
-                continue
-            # The line is busy until all before it is sent; nothing overtakes what is before it.
-            self._sent_until = max(self._sent_until, now) + len(data) / link.bytes_per_s
-            arrives = self._sent_until + link.latency_s + random.uniform(0, link.jitter_s)
-            self._last_due = max(self._last_due, arrives)
-            self._due.append((self._last_due, data))
-            self._buffered += len(data)
-            self._changed.set()
-            if not data:
-                return
-            while self._buffered > _BUFFERED:
-                self._changed.clear()
-                await self._changed.wait()
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It is connected."""
+        assert isinstance(transport, asyncio.Transport), "bytes both ways"
+        self._transport = transport
+        self._connection.made(self)
 
-    async def _deliver(self) -> None:
-        """Writes what is due."""
-        while True:
-            while not self._due:
-                self._changed.clear()
-                await self._changed.wait()
-            due, data = self._due[0]
-            if (wait := due - self._loop.time()) > 0:
-                await asyncio.sleep(wait)
-            self._due.popleft()
-            if not data:
-                self._writer.write_eof()
-                return
-            self._writer.write(data)
-            await self._writer.drain()
+    def data_received(self, data: bytes) -> None:
+        """It has sent something."""
+        self.other.send(data)
+
+    def eof_received(self) -> bool:
+        """It sends no more, but may still get something."""
+        self.other.send(b"")
+        return True
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """It is gone: closed from here, or by an error, which the other one is told by a reset."""
+        if error:
+            self._connection.reset()
+
+    def pause_writing(self) -> None:
+        """It gets more than it reads."""
+        self._full = True
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        self._full = False
+        self._deliver()
+
+    def send(self, data: bytes) -> None:
+        """Reckons when it arrives.  Nothing: there will be no more."""
+        link, now = self._link, self._loop.time()
+        if data and (link.swallows or (link.mute and self._gets_answers)):
+            return
+        # The line is busy until all before it is sent; nothing overtakes what is before it.
+        self._sent_until = max(self._sent_until, now) + len(data) / link.bytes_per_s
+        arrives = self._sent_until + link.latency_s + random.uniform(0, link.jitter_s)
+        self._last_due = max(self._last_due, arrives)
+        self._due.append((self._last_due, data))
+        self._buffered += len(data)
+        self._deliver()
+
+    def _deliver(self) -> None:
+        """Passes on what is due, and comes again when more is."""
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        while self._due and not self._full and self._due[0][0] <= self._loop.time():
+            _, data = self._due.popleft()
             self._buffered -= len(data)
-            self._changed.set()
+            if data:
+                self.transport.write(data)
+            else:
+                self.transport.write_eof()
+                self.told_end = True
+                self._connection.close_if_done()
+        if self._due and not self._full:
+            self._timer = self._loop.call_at(self._due[0][0], self._deliver)
+        if self._buffered > _BUFFERED:
+            self.other.transport.pause_reading()
+        else:
+            self.other.transport.resume_reading()
+
+    def reset(self) -> None:
+        """Closes so that it is told of a reset, and not of an end."""
+        if self._timer:
+            self._timer.cancel()
+        self._due.clear()
+        if self._transport is None or self._transport.is_closing():
+            return
+        end: socket.socket = self._transport.get_extra_info("socket")
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._transport.abort()

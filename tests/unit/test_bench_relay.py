@@ -57,7 +57,7 @@ def receive(connection: socket.socket, count: int) -> bytes:
     ids=["bare", "late", "jitter", "narrow"],
 )
 def test_all_bytes_come_in_order(echo: str, link: Link) -> None:
-    sent = bytes(i * 7 % 251 for i in range(1_000_000))
+    sent = bytes(range(251)) * 24_000  # more than may be under way at once
     with Relay(echo, link) as relay, connect(relay) as connection:
         writer = threading.Thread(target=connection.sendall, args=(sent,))
         writer.start()
@@ -73,6 +73,13 @@ def test_nothing_comes_before_its_time(echo: str) -> None:
         connection.sendall(b"x")
         assert receive(connection, 1) == b"x"
         assert time.perf_counter() - start >= 0.2
+
+
+def test_a_sender_waits_where_too_much_is_under_way(echo: str) -> None:
+    with Relay(echo, Link(latency_s=60)) as relay, connect(relay) as connection:
+        connection.settimeout(SOON_S)
+        with pytest.raises(TimeoutError):
+            connection.sendall(bytes(64_000_000))
 
 
 def test_an_end_is_passed_on(echo: str) -> None:
