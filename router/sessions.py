@@ -6,7 +6,7 @@ while the other works; one that does one thing after the other has both in one.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import NamedTuple
 
 from cascade.v1 import drafter_pb2, expert_pb2, law_pb2
@@ -109,7 +109,7 @@ class ExpertSession(ABC):
     @abstractmethod
     def decode(
         self, position: int, append: Sequence[int], prefix_hash: int, max_tokens: int
-    ) -> AsyncIterator[expert_pb2.DecodedTokens]:
+    ) -> AsyncGenerator[expert_pb2.DecodedTokens, None]:
         """Truncate to ``position``, append, decode with the expert alone."""
 
     @abstractmethod

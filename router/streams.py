@@ -1,7 +1,7 @@
 """Sessions over gRPC: one bidirectional stream each."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar, cast
@@ -242,7 +242,7 @@ class GrpcExpertSession(
 
     async def decode(
         self, position: int, append: Sequence[int], prefix_hash: int, max_tokens: int
-    ) -> AsyncIterator[expert_pb2.DecodedTokens]:
+    ) -> AsyncGenerator[expert_pb2.DecodedTokens, None]:
         """See ExpertSession."""
         step = expert_pb2.DecodeStep(
             step_id=self.next_step_id(),

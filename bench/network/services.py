@@ -23,8 +23,16 @@ class Network:
 
 
 @contextmanager
-def network(times: Times, agreement: float, second: float = 0.6) -> Iterator[Network]:
+def network(
+    times: Times, agreement: float, second: float = 0.6, expert_token_ms: float = 0.0
+) -> Iterator[Network]:
     """Starts a simulated drafter and expert, a relay before each, and a router.
+
+    Args:
+        times: of their passes.
+        agreement: of the two.
+        second: chance of the drafter's second choice where they differ.
+        expert_token_ms: of each token in a pass of the expert, beside the time of the pass.
 
     Raises:
         ServiceFailed: one of them did not start.
@@ -34,9 +42,17 @@ def network(times: Times, agreement: float, second: float = 0.6) -> Iterator[Net
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         pods = [
             stack.enter_context(
-                service(folder, role, f"services.{role}", simulated(agreement, second, step_ms))
+                service(
+                    folder,
+                    role,
+                    f"services.{role}",
+                    [*simulated(agreement, second, pass_ms), f"--simulate.token-ms={token_ms}"],
+                )
             )
-            for role, step_ms in (("drafter", times.draft_ms), ("expert", times.pass_ms))
+            for role, pass_ms, token_ms in (
+                ("drafter", times.draft_ms, 0.0),
+                ("expert", times.pass_ms, expert_token_ms),
+            )
         ]
         relays = [
             stack.enter_context(Relay(address, link))

@@ -9,5 +9,6 @@ is shared, so that a new one does not pay to find it out again.
 from router.pace.history import Histories, History
 from router.pace.overlap import Overlap
 from router.pace.pace import Pace
+from router.pace.times import Pass
 
-__all__ = ["Histories", "History", "Overlap", "Pace"]
+__all__ = ["Histories", "History", "Overlap", "Pace", "Pass"]

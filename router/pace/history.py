@@ -9,6 +9,7 @@ from cascade.v1 import law_pb2
 
 from router.pace.acceptance import Acceptance
 from router.pace.foresight import Foresight
+from router.pace.load import Load, Loads
 from router.pace.times import Mean, Times
 from router.pace.top_probs import TopProbs
 
@@ -22,8 +23,10 @@ class History:
 
     acceptance: Acceptance = field(default_factory=Acceptance)
     times: Times = field(default_factory=Times)
-    alone: Mean = field(default_factory=Mean)
-    """Milliseconds of a token that the expert decodes alone."""
+    slower: Mean = field(default_factory=Mean)
+    """How much longer a token of the expert alone takes than its pass."""
+    loads: Loads = field(default_factory=Loads)
+    """What many sessions make together."""
     deferrals: Mean = field(default_factory=lambda: Mean(smoothing=0.01))
     """Share of the drafted tokens that the drafter defers, where that is its own decision."""
     answers: int = 0
@@ -31,16 +34,26 @@ class History:
     foresight: Foresight = field(default_factory=Foresight)
     top_probs: TopProbs = field(default_factory=TopProbs)
     stretch: int = LEAST_STRETCH
-    """Tokens for which the expert goes on alone before speculation is tried again."""
+    """Tokens of each session that the expert decodes alone before speculation is tried again."""
     reason: str = ""
     """Why it last went on alone."""
-    left: int = 0
-    """How many of them are left, whatever session decodes them.  0: speculate."""
+    sessions: float = 1.0
+    """Those that took part in the expert's passes when it did."""
+    trying: bool = False
+    """It only tries what the expert makes alone."""
+    left: float = 0.0
+    """How many of them are left, on average over these sessions.  0: speculate."""
+
+    @property
+    def load(self) -> Load | None:
+        """What as many sessions make as there are; None: there is one."""
+        return self.loads.of(self.times.sessions.value)
 
     @property
     def alone_ms(self) -> float:
-        """The same as ``alone``; until there was one, what the shortest verification takes."""
-        return self.times.verify.of(1) if math.isnan(self.alone.value) else self.alone.value
+        """Milliseconds of a token, if the expert decodes alone in every session."""
+        slower = self.slower.value
+        return self.times.decode_ms * (1.0 if math.isnan(slower) else slower)
 
 
 class Histories:

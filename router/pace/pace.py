@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from router.pace.history import LEAST_STRETCH, History
+from router.pace.load import TRIAL, size
 from router.pace.overlap import Overlap
+from router.pace.times import Pass
 
 MAX_LENGTH = 32
 """The longest block that is chosen."""
@@ -28,6 +30,8 @@ _RETURNS = 1.0
 _TRIAL_SHARE = 0.02
 """Of the time of the expert alone, what trials may take."""
 _TRIAL_ROUNDS = 3
+_FEWER = 0.5
+"""With so many of the sessions left for which the expert went alone, speculation is tried again."""
 _OTHER_WAY = 16
 """Of so many answers one takes the slower of two ways."""
 _TRIAL_LENGTH = 4
@@ -87,6 +91,8 @@ class Pace:
         self.ahead = overlap.draft_ahead
         """Blocks to draft ahead: none where they would seldom be used."""
         self._until_choice = _AGAIN
+        self._size = 0
+        """Of the load that all was chosen for."""
         self._choose()
         if self._on_trial:
             self._try()
@@ -96,7 +102,7 @@ class Pace:
     @property
     def alone(self) -> int:
         """Tokens that the expert should decode alone now; 0: speculate."""
-        return self.history.left if self._may_go_alone else 0
+        return math.ceil(self.history.left) if self._may_go_alone else 0
 
     def in_turn(self) -> bool:
         """Whether to make the answer on one model after the other, where the tokens are the same.
@@ -137,22 +143,46 @@ class Pace:
         if factor != 1:
             self.history.top_probs.shift(factor)
         self._until_choice -= 1
-        if not self._until_choice:
-            self._choose()
+        if self._until_choice and size(self.history.times.sessions.value) == self._size:
+            return
+        self._choose()
+        if not self.history.left:
             self._consider(*((_RETURNS, 0.0) if self._on_trial else (_GOES, _BENEFIT)))
 
-    def decoded_alone(self, tokens: int, ms: float) -> None:
+    def emitted(self, tokens: int, ms: float) -> None:
+        """A round has ended: what it made, and milliseconds since the one before."""
+        if load := self.history.load:
+            load.speculated(tokens, ms, self.history.times.sessions.value)
+
+    def decoded_alone(self, tokens: int, ms: float, found: Pass | None) -> None:
         """The expert has decoded so many tokens alone, in so many milliseconds.
 
+        Args:
+            tokens: at least 0.
+            ms: as seen from here.
+            found: the mean of their passes; None where they are no measure of the next ones.
+
         After a stretch of them a few rounds tell whether to speculate again; each time that they
-        say no, the next stretch is twice as long.
+        say no, the next stretch is twice as long.  All sessions go alone and all speculate, so that
+        a trial shows what it is like when all do.  Where most of them have ended, so has it.
         """
-        if tokens:
-            self.history.alone.add(ms / tokens)
+        if tokens and found and found.ms:
+            self.history.times.decoded(found)
+            self.history.slower.add(ms / tokens / found.ms)
+            if load := self.history.load:
+                load.decoded(tokens, ms, found)
         if not self.history.left:  # another session has come to the end of the stretch
             return
-        self.history.left = max(self.history.left - tokens, 0)
-        if not self.history.left:
+        sessions = self.history.times.sessions.value
+        self.history.left = max(self.history.left - tokens / sessions, 0.0)
+        if sessions <= _FEWER * self.history.sessions:
+            self.history.times.forget()
+            self.history.left, self.history.stretch = 0.0, LEAST_STRETCH
+        if not self.history.left and self.history.trying:
+            self.history.trying = False
+            self._choose()
+            self._consider(_GOES, 0.0)
+        elif not self.history.left:
             self.history.stretch = min(2 * self.history.stretch, self._most_stretch)
             self._choose()
             self._try()
@@ -180,6 +210,7 @@ class Pace:
         self._until_choice = _AGAIN
         if not self.history.times.known:
             return
+        self._size = size(self.history.times.sessions.value)
         best = self._best(optimism=0.0)
         self.ahead = self._most_ahead if best.ahead + best.forked >= _WORTH_AHEAD else 0
         if not (self._stops_early and self.history.top_probs.known):
@@ -218,15 +249,21 @@ class Pace:
         """Lets the expert go alone where speculation makes less than a share of its tokens."""
         if not self._may_go_alone or not self.history.times.known:
             return
-        alone = 1 / self.history.alone_ms
-        speed = self._best(benefit).speed
+        alone, speed = 1 / self.history.alone_ms, self._best(benefit).speed
+        if (load := self.history.load) and load.known:
+            alone, speed = 1 / load.alone.value, load.speed
         if speed >= share * alone:
-            self.history.stretch, self.history.left = LEAST_STRETCH, 0
+            self.history.stretch, self.history.left = LEAST_STRETCH, 0.0
+            self.history.trying = load is not None and load.begin_trial()
+            if self.history.trying:
+                self.history.left, self.history.sessions = TRIAL, self.history.times.sessions.value
+                self.history.reason = "to see whether speculation pays with so many sessions"
             return
         if self.history.stretch == LEAST_STRETCH:
             self.history.acceptance.begin_anew()
         if not self.history.left:
             self.history.left = self.history.stretch
+            self.history.sessions = self.history.times.sessions.value
         self.history.reason = (
             f"speculation does not pay: about {1000 * speed:.3g} tokens/s, by the expert "
             f"alone {1000 * alone:.3g} (acceptance {self.history.acceptance.rates(1)[0]:.2f})"

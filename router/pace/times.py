@@ -2,12 +2,20 @@
 
 import math
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from cascade.v1 import law_pb2
 
 _SMOOTHING = 0.1
 """Weight of a new time in the mean of the last ones."""
+_LONG_SMOOTHING = 0.02
+"""The same of what a row takes."""
+_COUNT_SMOOTHING = 0.3
+"""The same of what is counted and not measured: it differs between pods alone."""
 _SPREAD = 0.5
-"""Variance of the lengths from which their cost is told apart."""
+"""Variance of the rows from which their cost is told apart."""
 _LEAST_MS = 1e-3
+_NOTHING = law_pb2.StepTiming()
 
 
 @dataclass
@@ -17,50 +25,78 @@ class Mean:
     value: float = math.nan
     smoothing: float = _SMOOTHING
     """Weight of a new value."""
-    _weight: float = 1.0
+    _seen: float = 0.0
 
-    def add(self, value: float) -> None:
-        """One more.  The first ones count alike."""
+    def add(self, value: float, weight: float = 1.0) -> None:
+        """One more.  The first ones count by their weights, at most 1, alone."""
         if math.isnan(self.value):
             self.value = value
-        self.value += self._weight * (value - self.value)
-        self._weight = max(self._weight / (1 + self._weight), self.smoothing)
+        self._seen = min(self._seen + weight, 1 / self.smoothing)
+        self.value += weight / self._seen * (value - self.value)
+
+    def forget(self) -> None:
+        """The next value counts as the first one."""
+        self._seen = 0.0
+
+
+def _long_mean() -> Mean:
+    return Mean(smoothing=_LONG_SMOOTHING)
 
 
 @dataclass
 class Cost:
-    """What a verification takes by the length of its block: a straight line through the last ones.
+    """What a pass takes by its rows of logits: a straight line through the mean of the last ones.
 
-    While all have one length, it is taken to be level.
+    How steep it is the passes tell that have more or fewer rows than those before them; as long as
+    there are none, that is not forgotten.  While all have had as many, it is taken to be level.
     """
 
-    _n: Mean = field(default_factory=Mean)
+    _rows: Mean = field(default_factory=Mean)
     _ms: Mean = field(default_factory=Mean)
-    _nn: Mean = field(default_factory=Mean)
-    _nms: Mean = field(default_factory=Mean)
+    _squares: Mean = field(default_factory=_long_mean)
+    _products: Mean = field(default_factory=_long_mean)
 
-    def add(self, length: int, ms: float) -> None:
-        """One more."""
-        for mean, value in (
-            (self._n, length),
-            (self._ms, ms),
-            (self._nn, length * length),
-            (self._nms, length * ms),
-        ):
-            mean.add(value)
+    def add(self, rows: float, ms: float, weight: float = 1.0) -> None:
+        """One more.  ``weight``: at most 1, for one that several sessions tell of."""
+        if self.known and (more := rows - self._rows.value):
+            known = self._squares.value
+            tells = 1.0 if math.isnan(known) else min(more * more / known, 1.0)
+            self._squares.add(more * more, weight * tells)
+            self._products.add(more * (ms - self._ms.value), weight * tells)
+        self._rows.add(rows, weight)
+        self._ms.add(ms, weight)
 
     @property
     def known(self) -> bool:
         """Whether there was one."""
         return not math.isnan(self._ms.value)
 
-    def of(self, length: int) -> float:
-        """Milliseconds of one with a block of this length."""
-        spread = self._nn.value - self._n.value**2
+    def of(self, rows: float) -> float:
+        """Milliseconds of one with so many rows."""
         slope = 0.0
-        if spread >= _SPREAD:
-            slope = max((self._nms.value - self._n.value * self._ms.value) / spread, 0.0)
-        return max(self._ms.value + slope * (length - self._n.value), _LEAST_MS)
+        if self._squares.value >= _SPREAD:
+            slope = max(self._products.value / self._squares.value, 0.0)
+        return max(self._ms.value + slope * (rows - self._rows.value), _LEAST_MS)
+
+
+class Pass(NamedTuple):
+    """A pass of the expert that a session had a part in, as it tells of it."""
+
+    ms: float
+    rows: float = 0
+    """Of logits, all sessions' together.  0: a pod that does not know."""
+    sessions: int = 1
+    """That take part in passes."""
+
+    @classmethod
+    def mean(cls, step: law_pb2.StepTiming, before: law_pb2.StepTiming = _NOTHING) -> "Pass":
+        """The mean of a step's passes, without those ``before``."""
+        passes = max(step.passes - before.passes, 1)
+        return cls(
+            ms=(step.compute_ms - before.compute_ms) / passes,
+            rows=(step.rows - before.rows) / passes,
+            sessions=max(step.sessions, 1),
+        )
 
 
 @dataclass
@@ -71,16 +107,57 @@ class Times:
     """Of a drafted token, in the drafter."""
     draft_trip: Mean = field(default_factory=Mean)
     """What a draft takes beside that: network, waiting."""
-    verify: Cost = field(default_factory=Cost)
-    """Of a verification, in the expert."""
+    expert: Cost = field(default_factory=Cost)
+    """Of a pass, in the expert."""
     verify_trip: Mean = field(default_factory=Mean)
-    """What it takes beside that."""
+    """What a verification takes beside that."""
+    sessions: Mean = field(default_factory=lambda: Mean(smoothing=_COUNT_SMOOTHING))
+    """That take part in the expert's passes."""
+    _share: Mean = field(default_factory=Mean)
+    """Rows of a pass that verifies, beside those that there were if each of these sessions had a
+    block of the same length in it."""
+
+    def verified(self, length: int, found: Pass) -> None:
+        """A block of so many tokens was verified."""
+        own = length + 1
+        rows = max(found.rows, own)
+        self._passed(own, found)
+        self._share.add(rows / (own * found.sessions), own / rows)
+
+    def decoded(self, found: Pass) -> None:
+        """The expert has decoded by itself."""
+        self._passed(1, found)
+
+    def _passed(self, own: int, found: Pass) -> None:
+        """Of all who take part in a pass each tells of it: together they count as one."""
+        rows = max(found.rows, own)
+        self.expert.add(rows, found.ms, own / rows)
+        self.sessions.add(found.sessions)
+
+    def forget(self) -> None:
+        """Others take part now: what waiting for them took is no measure of the next steps."""
+        for mean in (self.draft, self.draft_trip, self.verify_trip):
+            mean.forget()
+
+    def verify_ms(self, length: int) -> float:
+        """Of a pass that verifies a block of this length, if the other sessions' are as long.
+
+        All of them choose by the same figures.  So a longer block costs what it costs if all are
+        longer, and not only what its own rows do: the length is the best for all together (Liu et
+        al. 2024, arXiv 2406.14066: goodput).
+        """
+        return self.expert.of(self._share.value * self.sessions.value * (length + 1))
+
+    @property
+    def decode_ms(self) -> float:
+        """Of a pass in which each session has one token."""
+        return self.expert.of(self.sessions.value)
 
     @property
     def known(self) -> bool:
         """Whether each was measured."""
-        means = (self.draft, self.draft_trip, self.verify_trip)
-        return self.verify.known and not any(math.isnan(mean.value) for mean in means)
+        means = (self.draft, self.draft_trip, self.verify_trip, self._share)
+        return not any(math.isnan(mean.value) for mean in means)
 
     def round_ms(
         self, length: int, ahead: float = 0.0, forked: float = 0.0, depth: int = 1
@@ -94,7 +171,7 @@ class Times:
             depth: blocks sent ahead at most.  Of all that are under way each waits for the way to
                 both models and back.
         """
-        verify = self.verify.of(length)
+        verify = self.verify_ms(length)
         drafted = self.draft.value * length + self.draft_trip.value
         verified = verify + self.verify_trip.value
         apart = drafted + verified

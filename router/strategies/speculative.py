@@ -12,11 +12,12 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import TypeVar
 
 from cascade.v1 import drafter_pb2, expert_pb2, law_pb2
 
-from router.pace import Pace
+from router.pace import Pace, Pass
 from router.sessions import DrafterSession, ExpertSession
 from router.strategies.blocks import Flight
 from router.strategies.law import follows_a_token_cascade, takes_bonus
@@ -84,6 +85,8 @@ class _Rounds:
         self._expert: ExpertSession
         self._draft_id = 0
         self._draft_began = 0.0
+        self._round_began = 0.0
+        """When the last one ended, or the first draft began.  0: neither, yet."""
         self._under_way: deque[Flight | None] = deque()
         """What the expert still answers, in order; None: a pass that only fills its cache."""
         self._at_expert = 0
@@ -100,6 +103,7 @@ class _Rounds:
         piecewise = self._pipeline.guessing
         self._task.recorder.draft_began()
         self._draft_began = time.perf_counter()
+        self._round_began = self._round_began or self._draft_began
         self._draft_id = await self._drafter.start_draft(
             order._replace(
                 piece_length=1 if piecewise else 0,
@@ -133,18 +137,27 @@ class _Rounds:
         count = min(self._pace.alone, pipeline.room)
         tokens = pipeline.tokens
         append = tokens.since(self._at_expert)
-        began, decoded = time.perf_counter(), 0
-        async for piece in self._expert.decode(self._at_expert, append, tokens.hash(), count):
-            if piece.stale:
-                raise EngineFailed("expert: the session's tokens were lost")
-            emitted = list(piece.tokens)
-            pipeline.append([token.id for token in emitted])
-            recorder.expert_step(piece.timing, last=piece.last)
-            recorder.emitted(emitted)
-            decoded += len(emitted)
-            yield emitted
-        self._at_expert = pipeline.decided
-        self._pace.decoded_alone(decoded, 1000 * (time.perf_counter() - began))
+        self._round_began = 0.0
+        began, before = time.perf_counter(), law_pb2.StepTiming()
+        decoding = self._expert.decode(self._at_expert, append, tokens.hash(), count)
+        async with aclosing(decoding) as pieces:
+            async for piece in pieces:
+                if piece.stale:
+                    raise EngineFailed("expert: the session's tokens were lost")
+                emitted, now = list(piece.tokens), time.perf_counter()
+                pipeline.append([token.id for token in emitted])
+                self._at_expert = pipeline.decided
+                recorder.emitted(emitted)
+                found = None
+                if piece.timing.tokens - before.tokens <= _LONG_FEED:
+                    found = Pass.mean(piece.timing, before)
+                self._pace.decoded_alone(len(emitted), 1000 * (now - began), found)
+                began, before = now, piece.timing
+                over = piece.last or not self._pace.alone  # the next step ends this one
+                recorder.expert_step(piece.timing, last=over)
+                yield emitted
+                if over:
+                    return
 
     async def advance(self) -> Emitted:
         """Waits for one of the two, and does what follows; what was decided, if anything."""
@@ -217,10 +230,16 @@ class _Rounds:
         length = len(flight.block)
         if timing.tokens - length <= _LONG_FEED:
             times = self._pace.history.times
-            times.verify.add(length, timing.compute_ms)
+            times.verified(length, Pass.mean(timing))
             if flight.sent is not None:
                 wall_ms = 1000 * (time.perf_counter() - flight.sent)
                 times.verify_trip.add(max(wall_ms - timing.compute_ms, 0.0))
+
+    def _time_round(self, tokens: int) -> None:
+        """What a round took and made."""
+        now = time.perf_counter()
+        self._pace.emitted(tokens, 1000 * (now - self._round_began))
+        self._round_began = now
 
     async def _decide(self, verdict: expert_pb2.Verdict) -> Emitted:
         """What a verdict decides; nothing where it is on what was dropped."""
@@ -242,6 +261,7 @@ class _Rounds:
             if token.HasField("defer"):
                 self._pace.history.deferrals.add(float(token.defer))
         self._pace.verified(verdict.accepted, reached, flight.drafted.top_probs)
+        self._time_round(len(emitted))
         self._compare(flight, verdict)
         recorder.round()
         recorder.emitted(emitted)

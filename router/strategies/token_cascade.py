@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 
 from cascade.v1 import expert_pb2
 
+from router.pace import Pass
 from router.sessions import DraftOrder, ExpertSession
 from router.strategies.alone import drafters_word
 from router.strategies.task import Emitted, Task
@@ -69,7 +70,7 @@ async def _ask(task: Task, expert: ExpertSession, tokens: TokenSequence, at_expe
             raise EngineFailed("expert: the session's tokens were lost")
         emitted.extend(piece.tokens)
         task.recorder.expert_step(piece.timing, last=piece.last)
-        task.history.alone.add(piece.timing.compute_ms)
+        task.history.times.decoded(Pass.mean(piece.timing))
     for token in emitted:
         token.origin = expert_pb2.ORIGIN_DEFERRED
     task.recorder.emitted(emitted)

@@ -1,7 +1,7 @@
 """A session on experts: the next one goes on where the last one was."""
 
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
 from cascade.v1 import expert_pb2, law_pb2
@@ -68,7 +68,7 @@ class SurvivingExpert(Surviving[ExpertSession], ExpertSession):
 
     async def decode(
         self, position: int, append: Sequence[int], prefix_hash: int, max_tokens: int
-    ) -> AsyncIterator[expert_pb2.DecodedTokens]:
+    ) -> AsyncGenerator[expert_pb2.DecodedTokens, None]:
         """See ExpertSession.  No verdict is awaited meanwhile."""
         self._tokens[position:] = append
         while True:

@@ -13,6 +13,7 @@ from itertools import chain
 
 import structlog
 
+from services.engine.activity import Activity
 from services.engine.gather import Gather
 from services.engine.model import Model
 from services.engine.passes import PassReport, begin, costs_only, run
@@ -50,6 +51,7 @@ class Engine:
         self._chunk = chunk
         self._report = report
         self._gather = Gather(gather)
+        self._activity = Activity()
         self._sessions: dict[Session, None] = {}
         self._turn: deque[Session] = deque()
         self._running: set[Session] = set()
@@ -145,6 +147,7 @@ class Engine:
             while (turn := self._schedule()) is not None:
                 pieces = self._choose(turn)
                 if pieces:
+                    self._activity.passing(pieces)
                     report = run(model, pieces)
                     self._gather.passed(report.model_s + report.after_s)
                     self._report(report)

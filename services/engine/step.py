@@ -26,6 +26,10 @@ class Timing:
     passes: int = 0
     tokens: int = 0
     """Tokens fed to the model."""
+    rows: int = 0
+    """Of logits, computed for all sessions in the passes."""
+    sessions: int = 0
+    """That take part in passes lately, as of the last one."""
     found: int = 0
     """Tokens that were not fed, since another session had left them in the cache."""
     _compute_s: float = 0.0

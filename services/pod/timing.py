@@ -12,4 +12,6 @@ def to_proto(timing: Timing) -> pb.StepTiming:
         compute_ms=timing.compute_s * 1000,
         passes=timing.passes,
         tokens=timing.tokens,
+        rows=timing.rows,
+        sessions=timing.sessions,
     )

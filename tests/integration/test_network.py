@@ -82,6 +82,30 @@ async def test_where_it_does_not_pay_the_router_lets_the_expert_go_on_alone(net:
         assert not any(token.alone for token in result.tokens), "the law is the same"
 
 
+@pytest.fixture(scope="module")
+def slow_with_many() -> Iterator[Network]:
+    """The expert takes 4 ms for each token fed beside 3: what many verify together takes long."""
+    with network(Times(0.5, 3.0), agreement=0.8, expert_token_ms=4.0) as net:
+        yield net
+
+
+async def test_an_overloaded_expert_goes_on_alone(slow_with_many: Network) -> None:
+    """One session gains by blocks; many do not, and say the same tokens."""
+    fields: dict[str, Any] = {"mode": law_pb2.MODE_SPECULATIVE, "max_tokens": 100}
+    prompts = [[9, i] for i in range(12)]
+    async with connected(slow_with_many.router, plain=True) as client:
+        found = await asyncio.gather(
+            *(client.generate(prompt=p, allow_expert_alone=True, **fields) for p in prompts)
+        )
+        expert = {**fields, "mode": law_pb2.MODE_EXPERT}
+        said = await asyncio.gather(*(client.generate(prompt=p, **expert) for p in prompts))
+    assert [result.ids for result in found] == [result.ids for result in said]
+    tokens = sum(len(result.ids) for result in found)
+    alone = sum(r.finished.statistics.tokens_by_origin["ORIGIN_EXPERT"] for r in found)
+    assert alone > tokens / 2
+    assert any("does not pay" in why for r in found for why in r.finished.statistics.alone_reasons)
+
+
 async def test_a_connection_that_is_reset_ends_the_answer_with_unavailable(net: Network) -> None:
     """And the next one goes through."""
     net.link.latency_s = net.link.jitter_s = 0.0

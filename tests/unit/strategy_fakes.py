@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
 from itertools import repeat
 
 from cascade.v1 import drafter_pb2, expert_pb2, law_pb2
@@ -202,7 +202,7 @@ class FakeExpert(ExpertSession):
 
     async def decode(
         self, position: int, append: Sequence[int], prefix_hash: int, max_tokens: int
-    ) -> AsyncIterator[expert_pb2.DecodedTokens]:
+    ) -> AsyncGenerator[expert_pb2.DecodedTokens, None]:
         known = self.tokens[:position] + list(append)
         assert TokenSequence(known).hash() == prefix_hash
         for i in range(max_tokens):

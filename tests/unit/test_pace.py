@@ -5,7 +5,7 @@ import math
 import pytest
 from cascade.v1 import law_pb2
 
-from router.pace import Histories, History, Overlap, Pace
+from router.pace import Histories, History, Overlap, Pace, Pass
 from router.pace.acceptance import Acceptance
 from router.pace.pace import MAX_LENGTH
 from router.pace.times import Cost, Mean, Times
@@ -17,7 +17,7 @@ def known(draft: float, verify: float, trip: float) -> Times:
     for _ in range(100):
         times.draft.add(draft)
         times.draft_trip.add(trip)
-        times.verify.add(4, verify)
+        times.verified(4, Pass(verify))
         times.verify_trip.add(trip)
     return times
 
@@ -117,7 +117,7 @@ def test_times_are_known_once_all_are() -> None:
     assert not times.known
     times.draft.add(4.0)
     times.draft_trip.add(1.0)
-    times.verify.add(5, 30.0)
+    times.verified(5, Pass(30.0))
     assert not times.known
     times.verify_trip.add(2.0)
     assert times.known
@@ -155,7 +155,7 @@ def test_a_history_is_of_a_law_whatever_its_seed() -> None:
     [
         (0.1, {1: 30.0, 6: 150.0}, True),
         (0.1, {1: 30.0, 6: 32.0}, True),
-        (0.6, {1: 30.0, 6: 32.0}, False),
+        (0.8, {1: 30.0, 6: 32.0}, False),
     ],
 )
 def test_of_two_ways_the_faster_is_taken(
@@ -165,7 +165,7 @@ def test_of_two_ways_the_faster_is_taken(
     history = History(accepting(0.6), known(4.0, 30.0, 1.0))
     for length, ms in verify_ms.items():
         for _ in range(50):
-            history.times.verify.add(length, ms)
+            history.times.verified(length, Pass(ms))
     pace = Pace(history, fixed=None, start=6, bonus=False, overlap=Overlap())
     assert not pace.in_turn(), "nothing is known of deferrals"
     for i in range(1000):

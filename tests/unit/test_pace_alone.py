@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from router.pace import History, Overlap, Pace
+from router.pace import History, Overlap, Pace, Pass
 from router.pace.history import LEAST_STRETCH
 
 DRAFT_MS, PASS_MS = 4.0, 30.0
@@ -41,7 +41,7 @@ def session(
     while done < TOKENS:
         if pace.alone:
             count = min(pace.alone, TOKENS - done)
-            pace.decoded_alone(count, PASS_MS * count)
+            pace.decoded_alone(count, PASS_MS * count, Pass(PASS_MS))
             ms, done, alone = ms + PASS_MS * count, done + count, alone + count
             continue
         n = 1
@@ -51,7 +51,7 @@ def session(
         times = history.times
         times.draft.add(DRAFT_MS)
         times.draft_trip.add(trip_ms)
-        times.verify.add(n, PASS_MS)
+        times.verified(n, Pass(PASS_MS))
         times.verify_trip.add(trip_ms)
         pace.verified(accepted, min(accepted + 1, n), [1.0] * n)
         ms += DRAFT_MS * n + PASS_MS + 2 * trip_ms
@@ -126,7 +126,7 @@ def test_each_trial_that_fails_doubles_the_next_stretch() -> None:
     stretches: list[int] = []
     while len(stretches) < 4:
         stretches.append(pace.alone)
-        pace.decoded_alone(pace.alone, PASS_MS * pace.alone)
+        pace.decoded_alone(pace.alone, PASS_MS * pace.alone, Pass(PASS_MS))
         while not pace.alone:
             pace.verified(0, 1)
     assert all(b == min(2 * a, stretches[-1]) for a, b in pairwise(stretches))
@@ -139,7 +139,7 @@ def test_a_trial_drafts_whole_blocks() -> None:
     session(history, chance, 0.1, 10.0, stops_early=True)
     pace = a_pace(history, stops_early=True)
     assert pace.least_chance > 0
-    pace.decoded_alone(pace.alone, PASS_MS * pace.alone)
+    pace.decoded_alone(pace.alone, PASS_MS * pace.alone, Pass(PASS_MS))
     assert (pace.alone, pace.length, pace.least_chance) == (0, 4, 0)
 
 
@@ -149,6 +149,6 @@ def test_a_trial_that_costs_next_to_nothing_is_still_a_trial() -> None:
     session(history, chance, 0.1, 10.0)
     pace = Pace(history, fixed=None, start=6, bonus=False, overlap=Overlap(), may_go_alone=True)
     history.stretch = LEAST_STRETCH
-    pace.decoded_alone(pace.alone, 1e6 * PASS_MS * pace.alone)
+    pace.decoded_alone(pace.alone, 1e6 * PASS_MS * pace.alone, Pass(PASS_MS))
     assert history.stretch == 2 * LEAST_STRETCH
     assert pace.alone == 0

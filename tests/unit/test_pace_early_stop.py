@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from router.pace import History, Overlap, Pace
+from router.pace import History, Overlap, Pace, Pass
 from router.pace.pace import MAX_LENGTH
 from router.pace.top_probs import TopProbs
 
@@ -69,7 +69,7 @@ def answer(text: Text, pace: Pace, rounds: int) -> float:
         ms += DRAFT_MS * n + VERIFY_MS + VERIFIED_MS * n
         times.draft.add(DRAFT_MS)
         times.draft_trip.add(0.0)
-        times.verify.add(n, VERIFY_MS + VERIFIED_MS * n)
+        times.verified(n, Pass(VERIFY_MS + VERIFIED_MS * n))
         times.verify_trip.add(0.0)
         pace.verified(count, min(count + 1, n), [prob for prob, _ in block])
     return tokens / ms
@@ -128,7 +128,7 @@ def test_where_the_drafter_is_always_as_sure_drafts_have_the_best_length(
     for _ in range(100):
         history.times.draft.add(DRAFT_MS)
         history.times.draft_trip.add(trip)
-        history.times.verify.add(4, VERIFY_MS)
+        history.times.verified(4, Pass(VERIFY_MS))
         history.times.verify_trip.add(trip)
     history.acceptance.reached = [1e6] * 64
     history.acceptance.accepted = [rate * 1e6] * 64
@@ -163,7 +163,7 @@ def test_a_drafter_that_reports_nothing_gets_the_best_length() -> None:
     for _ in range(100):
         history.times.draft.add(DRAFT_MS)
         history.times.draft_trip.add(0.0)
-        history.times.verify.add(pace.length, VERIFY_MS)
+        history.times.verified(pace.length, Pass(VERIFY_MS))
         history.times.verify_trip.add(0.0)
         pace.verified(1, 2)
     assert pace.length < 5

@@ -9,7 +9,7 @@ from cascade.v1 import expert_pb2, law_pb2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router.pace import History
+from router.pace import History, Pass
 from router.strategies.speculative import speculate
 from services.errors import EngineFailed
 from tests.unit.strategy_fakes import END, FakeDrafter, FakeExpert, run, task
@@ -274,7 +274,7 @@ async def test_where_speculation_does_not_pay_the_expert_goes_on_alone(
     history = History()
     history.times.draft.add(50.0)
     history.times.draft_trip.add(50.0)
-    history.times.verify.add(5, 10.0)
+    history.times.verified(5, Pass(10.0))
     history.times.verify_trip.add(50.0)
     made = task(
         law_pb2.MODE_SPECULATIVE,

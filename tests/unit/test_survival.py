@@ -1,7 +1,7 @@
 """Sessions that lose their pods at any point: the strategies notice nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
@@ -82,7 +82,7 @@ class LossyExpert(FakeExpert):
 
     async def decode(
         self, position: int, append: Sequence[int], prefix_hash: int, max_tokens: int
-    ) -> AsyncIterator[expert_pb2.DecodedTokens]:
+    ) -> AsyncGenerator[expert_pb2.DecodedTokens, None]:
         async for piece in super().decode(position, append, prefix_hash, max_tokens):
             self.lossy.count()
             yield piece

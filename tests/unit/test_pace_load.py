@@ -1,0 +1,173 @@
+"""Many sessions on one expert, whose passes take longer the more rows they have: by their clock.
+
+What all together make by the pace that each chooses, beside what the best block length for all
+makes, and beside the expert alone.
+"""
+
+import random
+from dataclasses import dataclass
+
+import pytest
+
+from router.pace import History, Overlap, Pace, Pass
+from router.pace.load import Load, Loads
+
+MINUTE_MS = 60_000.0
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Milliseconds."""
+
+    draft: float
+    """Of a drafted token."""
+    level: float
+    """Of a pass of the expert."""
+    row: float
+    """Of each row in it, beside that."""
+
+    def pass_ms(self, rows: float) -> float:
+        return self.level + self.row * rows
+
+
+@dataclass
+class Session:
+    """One that never ends."""
+
+    pace: Pace
+    ready_ms: float
+    length: int = 0
+    """Of the block that it waits with; 0: it decodes alone."""
+    began_ms: float = 0.0
+
+    def go_on(self, now_ms: float, hardware: Hardware) -> None:
+        """Chooses what it waits for next."""
+        self.began_ms = now_ms
+        self.length = 0 if self.pace.alone else self.pace.length
+        self.ready_ms = now_ms + hardware.draft * self.length
+
+
+def made(
+    history: History,
+    hardware: Hardware,
+    sessions: int,
+    *,
+    acceptance: float = 0.85,
+    fixed: int | None = None,
+    may_go_alone: bool = True,
+    ms: float = 2 * MINUTE_MS,
+    seed: int = 0,
+) -> float:
+    """Tokens a second that so many sessions make together."""
+    chance = random.Random(seed)
+    running = [
+        Session(a_pace(history, fixed=fixed, may_go_alone=may_go_alone), ready_ms=0.0)
+        for _ in range(sessions)
+    ]
+    for session in running:
+        session.go_on(0.0, hardware)
+    now, tokens = 0.0, 0
+    while now < ms:
+        now = max(now, min(session.ready_ms for session in running))
+        served = [session for session in running if session.ready_ms <= now]
+        rows = sum(session.length + 1 for session in served)
+        one = Pass(hardware.pass_ms(rows), rows, sessions)
+        now += one.ms
+        for session in served:
+            if session.length:
+                n = session.length
+                accepted = next((j for j in range(n) if chance.random() >= acceptance), n)
+                waited_ms = now - one.ms - session.ready_ms
+                history.times.draft.add(hardware.draft)
+                history.times.draft_trip.add(0.0)
+                history.times.verified(n, one)
+                history.times.verify_trip.add(waited_ms)
+                session.pace.verified(accepted, min(accepted + 1, n))
+                session.pace.emitted(accepted + 1, now - session.began_ms)
+                tokens += accepted + 1
+            else:
+                tokens += 1
+                session.pace.decoded_alone(1, now - session.ready_ms, one)
+            session.go_on(now, hardware)
+    return 1000 * tokens / now
+
+
+def a_pace(history: History, *, fixed: int | None, may_go_alone: bool) -> Pace:
+    return Pace(
+        history,
+        fixed=fixed,
+        start=5,
+        bonus=True,
+        overlap=Overlap(),
+        may_go_alone=may_go_alone,
+    )
+
+
+def alone(hardware: Hardware, sessions: int) -> float:
+    """Tokens a second of the expert alone."""
+    return 1000 * sessions / hardware.pass_ms(sessions)
+
+
+GPU = Hardware(draft=4.0, level=30.0, row=0.05)
+BUSY = Hardware(draft=10.0, level=30.0, row=3.0)
+SHARED = Hardware(draft=60.0, level=110.0, row=8.0)
+
+
+@pytest.mark.parametrize("sessions", [1, 4, 16, 64])
+@pytest.mark.parametrize("hardware", [GPU, BUSY, SHARED], ids=["gpu", "busy", "shared"])
+def test_together_they_make_what_the_best_length_makes(hardware: Hardware, sessions: int) -> None:
+    history = History()
+    made(history, hardware, sessions)
+    found = made(history, hardware, sessions)
+    best = max(
+        made(History(), hardware, sessions, fixed=n, may_go_alone=False, ms=MINUTE_MS / 3)
+        for n in range(1, 13)
+    )
+    assert found >= 0.88 * best
+    assert found >= 0.94 * alone(hardware, sessions)
+
+
+def test_when_most_sessions_have_ended_speculation_is_tried_again() -> None:
+    """However long the expert had gone alone for all of them."""
+    history = History()
+    for seed in range(4):
+        made(history, SHARED, 64, seed=seed)
+    assert "does not pay" in history.reason
+    found = made(history, SHARED, 1)
+    assert found >= 0.95 * made(History(), SHARED, 1)
+
+
+def test_when_many_sessions_come_the_expert_goes_alone() -> None:
+    history = History()
+    made(history, BUSY, 1)
+    found = made(history, BUSY, 64)
+    assert found >= 0.95 * alone(BUSY, 64)
+
+
+def test_what_the_expert_makes_alone_counts_where_all_sessions_are_in_its_pass() -> None:
+    load = Load()
+    load.decoded(1, 50.0, Pass(40.0, rows=20, sessions=4))  # others verify in it
+    load.decoded(1, 50.0, Pass(40.0, rows=2, sessions=4))  # others draft meanwhile
+    load.speculated(3, 100.0, 4)
+    assert not load.known
+    load.decoded(2, 80.0, Pass(40.0, rows=4, sessions=4))
+    assert load.known
+    assert (load.alone.value, load.speed) == (40.0, 0.03)
+
+
+def test_each_trial_of_the_expert_alone_is_followed_by_a_longer_time_without_one() -> None:
+    load, waited = Load(), []
+    assert load.begin_trial(), "nothing is known"
+    for _ in range(6):
+        rounds = 0
+        while not load.begin_trial():
+            load.speculated(4, 100.0, sessions=2)
+            rounds += 1
+        waited.append(rounds * 4 / 2)
+    assert waited == [400, 800, 1600, 3200, 6400, 6400]
+
+
+def test_loads_are_alike_for_about_as_many_sessions() -> None:
+    loads = Loads()
+    assert loads.of(float("nan")) is loads.of(1.0) is None, "there are no others"
+    assert loads.of(4) is loads.of(5) is not loads.of(8)
