@@ -16,7 +16,7 @@ CODE := services router bench k8s tests
 OVERLAY ?= local
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos protos-baseline models demo up down test test-laws test-faults check format bench-speed bench-streams bench-network bench-fallback bench-foresight bench-capacity bench-engine bench-near-ties bench-wire bench-acceptance bench-rules bench-quality bench-cost peer-vllm peer-llama-cpp k8s-render k8s-validate images containers-smoke deploy k8s-smoke undeploy test-tls bench-overload clean
+.PHONY: help setup protos protos-baseline models demo up down test test-laws test-faults check format bench-speed bench-streams bench-network bench-fallback bench-foresight bench-capacity bench-engine bench-near-ties bench-wire bench-acceptance bench-rules bench-quality bench-cost peer-vllm peer-llama-cpp k8s-render k8s-validate images containers-smoke deploy k8s-smoke undeploy test-tls bench-overload bench-load clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -117,6 +117,9 @@ bench-capacity: setup ## The rounds that one router process on one core carries,
 
 bench-overload: setup ## Ten times the capacity of a router: refusals, goodput, and a request after it: bench/results/overload.md
 	$(BIN)/python -m bench.overload
+
+bench-load: setup ## Many sessions at once: blocks of one length, the router's choice, the expert alone: bench/results/load.md
+	$(BIN)/python -m bench.load
 
 bench-engine: models ## The engine: its step beside transformers', many sessions at once: bench/results/engine.md
 	$(BIN)/python -m bench.engine --pair $(PAIR)

@@ -73,12 +73,7 @@ class Loads:
         self._by_size: dict[int, Load] = {}
 
     def of(self, sessions: float) -> Load | None:
-        """None: there is one alone, or it is not known."""
+        """Alike for about as many.  None: there is one alone, or it is not known."""
         if not sessions >= _FEW:
             return None
-        return self._by_size.setdefault(size(sessions), Load())
-
-
-def size(sessions: float) -> int:
-    """Alike for about as many sessions; not a number counts as one."""
-    return round(math.log2(sessions)) if sessions > 1 else 0
+        return self._by_size.setdefault(round(math.log2(sessions)), Load())

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from router.pace.history import LEAST_STRETCH, History
-from router.pace.load import TRIAL, size
+from router.pace.load import TRIAL
 from router.pace.overlap import Overlap
 from router.pace.times import Pass
 
@@ -30,8 +30,8 @@ _RETURNS = 1.0
 _TRIAL_SHARE = 0.02
 """Of the time of the expert alone, what trials may take."""
 _TRIAL_ROUNDS = 3
-_FEWER = 0.5
-"""With so many of the sessions left for which the expert went alone, speculation is tried again."""
+_OTHERS = 2.0
+"""So many times more or fewer sessions make what was chosen for them worth choosing anew."""
 _OTHER_WAY = 16
 """Of so many answers one takes the slower of two ways."""
 _TRIAL_LENGTH = 4
@@ -91,12 +91,12 @@ class Pace:
         self.ahead = overlap.draft_ahead
         """Blocks to draft ahead: none where they would seldom be used."""
         self._until_choice = _AGAIN
-        self._size = 0
-        """Of the load that all was chosen for."""
+        self._sessions = 1.0
+        """Those that took part in the expert's passes when all was chosen."""
         self._choose()
         if self._on_trial:
             self._try()
-        else:
+        elif not history.trying:
             self._consider(_GOES, _BENEFIT)
 
     @property
@@ -143,7 +143,7 @@ class Pace:
         if factor != 1:
             self.history.top_probs.shift(factor)
         self._until_choice -= 1
-        if self._until_choice and size(self.history.times.sessions.value) == self._size:
+        if self._until_choice and not self._others_than(self._sessions):
             return
         self._choose()
         if not self.history.left:
@@ -175,7 +175,7 @@ class Pace:
             return
         sessions = self.history.times.sessions.value
         self.history.left = max(self.history.left - tokens / sessions, 0.0)
-        if sessions <= _FEWER * self.history.sessions:
+        if self._others_than(self.history.sessions) and sessions < self.history.sessions:
             self.history.times.forget()
             self.history.left, self.history.stretch = 0.0, LEAST_STRETCH
         if not self.history.left and self.history.trying:
@@ -199,6 +199,11 @@ class Pace:
         """Whether a stretch of the expert alone has ended, and no rounds after it have told yet."""
         return self.history.stretch > LEAST_STRETCH and not self.history.left
 
+    def _others_than(self, sessions: float) -> bool:
+        """Whether many more or fewer sessions take part in the expert's passes now."""
+        now = self.history.times.sessions.value
+        return now >= _OTHERS * sessions or now <= sessions / _OTHERS
+
     def _try(self) -> None:
         """A few rounds, whatever is expected of them."""
         shortest = _TRIAL_LENGTH if self._stops_early else max(self.length, _TRIAL_LENGTH)
@@ -210,7 +215,7 @@ class Pace:
         self._until_choice = _AGAIN
         if not self.history.times.known:
             return
-        self._size = size(self.history.times.sessions.value)
+        self._sessions = self.history.times.sessions.value
         best = self._best(optimism=0.0)
         self.ahead = self._most_ahead if best.ahead + best.forked >= _WORTH_AHEAD else 0
         if not (self._stops_early and self.history.top_probs.known):

@@ -9,6 +9,7 @@ import pytest
 from cascade.v1 import law_pb2
 
 from bench.fallback.measure import running
+from bench.load.measure import ALONE, FIXED, measure
 from bench.network.predicted import Times
 from bench.network.services import Network, network
 from bench.relay import Relay
@@ -133,3 +134,13 @@ def test_the_fallback_bench_changes_the_expert_between_sessions() -> None:
         bench.agree(0.1)  # to a router that goes on
         assert bench.session(law_pb2.MODE_SPECULATIVE, TOKENS, seed=2).per_s > 0
     assert rates[0] < 0.5 < rates[1]
+
+
+async def test_the_load_bench_counts_what_sessions_make_together(net: Network) -> None:
+    net.link.latency_s = net.link.jitter_s = 0.0
+    made = [
+        await measure(net.router, way, 3, learn_s=0.5, seconds=2.0, seed=0)
+        for way in (ALONE, FIXED)
+    ]
+    assert [one.alone for one in made] == [1.0, 0.0]
+    assert all(one.per_s > 0 for one in made)
