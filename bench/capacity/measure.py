@@ -11,6 +11,7 @@ from cascade.v1 import law_pb2, router_pb2, router_pb2_grpc
 
 from bench.bare import Sizes
 from bench.capacity.services import Placed
+from bench.clients import running
 from bench.errors import ServiceFailed
 from services.serving.options import CHANNEL_OPTIONS
 
@@ -53,17 +54,12 @@ async def load(services: Placed, sessions: int, seconds: float) -> Load:
         stub = router_pb2_grpc.RouterServiceStub(channel)
         await asyncio.gather(*(_answer(stub, seed, 32) for seed in range(sessions)))
         counted = _Counted()
-        clients = [asyncio.create_task(_client(stub, i, counted)) for i in range(sessions)]
-        try:
-            await asyncio.sleep(min(1.0, seconds / 4))
+        async with running(_client(stub, i, counted) for i in range(sessions)) as clients:
+            await clients.run(min(1.0, seconds / 4))
             before, rounds, start = _cpu(services), counted.rounds, time.perf_counter()
-            await _while_running(clients, seconds)
+            await clients.run(seconds)
             wall_s, done = time.perf_counter() - start, counted.rounds - rounds
             router_s, pods_s = (b - a for a, b in zip(before, _cpu(services), strict=True))
-        finally:
-            for client in clients:
-                client.cancel()
-            await asyncio.gather(*clients, return_exceptions=True)
     return Load(
         sessions=sessions,
         rounds_per_s=done / wall_s,
@@ -108,13 +104,6 @@ async def _client(
     while True:
         await _answer(stub, seed, _TOKENS, counted)
         seed += 1000
-
-
-async def _while_running(clients: "list[asyncio.Task[None]]", seconds: float) -> None:
-    """Waits; a client that ends has failed."""
-    done, _ = await asyncio.wait(clients, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    for client in done:
-        client.result()
 
 
 async def _answer(

@@ -1,11 +1,11 @@
 """So many answers at a time, one after another, and the tokens that arrive in a while."""
 
-import asyncio
 from dataclasses import dataclass
 
 import grpc
 from cascade.v1 import law_pb2, router_pb2, router_pb2_grpc
 
+from bench.clients import running
 from bench.errors import ServiceFailed
 from services.serving.options import CHANNEL_OPTIONS
 
@@ -86,24 +86,12 @@ async def measure(
                 await _answer(stub, way.request(number), counted)
                 number += sessions
 
-        clients = [asyncio.create_task(client(seed + i)) for i in range(sessions)]
-        try:
-            await _while_running(clients, learn_s)
+        async with running(client(seed + i) for i in range(sessions)) as clients:
+            await clients.run(learn_s)
             counted.tokens = counted.ended = counted.alone = 0
-            await _while_running(clients, seconds)
+            await clients.run(seconds)
             per_s = counted.tokens / seconds
-        finally:
-            for task in clients:
-                task.cancel()
-            await asyncio.gather(*clients, return_exceptions=True)
     return Made(per_s, counted.alone / max(counted.ended, 1))
-
-
-async def _while_running(clients: "list[asyncio.Task[None]]", seconds: float) -> None:
-    """Waits; a client that ends has failed."""
-    done, _ = await asyncio.wait(clients, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    for task in done:
-        task.result()
 
 
 async def _answer(

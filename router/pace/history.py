@@ -35,14 +35,14 @@ class History:
     top_probs: TopProbs = field(default_factory=TopProbs)
     stretch: int = LEAST_STRETCH
     """Tokens of each session that the expert decodes alone before speculation is tried again."""
-    reason: str = ""
-    """Why it last went on alone."""
-    sessions: float = 1.0
-    """Those that took part in the expert's passes when it did."""
-    trying: bool = False
-    """It only tries what the expert makes alone."""
     left: float = 0.0
-    """How many of them are left, on average over these sessions.  0: speculate."""
+    """How many of them are left, on average over the sessions.  0: speculate."""
+    trying: bool = False
+    """Whether these are only to see what the expert makes alone."""
+    began_with: float = 1.0
+    """Sessions that took part in the expert's passes when it last went on alone."""
+    reason: str = ""
+    """Why it did."""
 
     @property
     def load(self) -> Load | None:

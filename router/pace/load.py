@@ -6,6 +6,7 @@ faster while nobody drafts.  So both ways are measured, and the one not taken is
 """
 
 import math
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 from router.pace.times import Mean, Pass
@@ -70,10 +71,10 @@ class Loads:
     """Of any number of sessions."""
 
     def __init__(self) -> None:
-        self._by_size: dict[int, Load] = {}
+        self._by_size: defaultdict[int, Load] = defaultdict(Load)
 
     def of(self, sessions: float) -> Load | None:
         """Alike for about as many.  None: there is one alone, or it is not known."""
         if not sessions >= _FEW:
             return None
-        return self._by_size.setdefault(round(math.log2(sessions)), Load())
+        return self._by_size[round(math.log2(sessions))]

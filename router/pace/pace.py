@@ -175,7 +175,7 @@ class Pace:
             return
         sessions = self.history.times.sessions.value
         self.history.left = max(self.history.left - tokens / sessions, 0.0)
-        if self._others_than(self.history.sessions) and sessions < self.history.sessions:
+        if self._others_than(self.history.began_with) and sessions < self.history.began_with:
             self.history.times.forget()
             self.history.left, self.history.stretch = 0.0, LEAST_STRETCH
         if not self.history.left and self.history.trying:
@@ -261,15 +261,19 @@ class Pace:
             self.history.stretch, self.history.left = LEAST_STRETCH, 0.0
             self.history.trying = load is not None and load.begin_trial()
             if self.history.trying:
-                self.history.left, self.history.sessions = TRIAL, self.history.times.sessions.value
-                self.history.reason = "to see whether speculation pays with so many sessions"
+                self._go_alone(TRIAL, "to see whether speculation pays with so many sessions")
             return
         if self.history.stretch == LEAST_STRETCH:
             self.history.acceptance.begin_anew()
-        if not self.history.left:
-            self.history.left = self.history.stretch
-            self.history.sessions = self.history.times.sessions.value
-        self.history.reason = (
+        if self.history.left:  # already, for another session's reason
+            return
+        self._go_alone(
+            self.history.stretch,
             f"speculation does not pay: about {1000 * speed:.3g} tokens/s, by the expert "
-            f"alone {1000 * alone:.3g} (acceptance {self.history.acceptance.rates(1)[0]:.2f})"
+            f"alone {1000 * alone:.3g} (acceptance {self.history.acceptance.rates(1)[0]:.2f})",
         )
+
+    def _go_alone(self, tokens: float, reason: str) -> None:
+        """All sessions, for so many tokens of each."""
+        self.history.left, self.history.reason = tokens, reason
+        self.history.began_with = self.history.times.sessions.value

@@ -1,7 +1,7 @@
 """The strategies over fakes: what they ask of the two sessions, and in which order."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import cycle, repeat
 
 import pytest
@@ -292,3 +292,55 @@ async def test_where_speculation_does_not_pay_the_expert_goes_on_alone(
     assert "does not pay" in stats.alone_reasons[0]
     assert stats.HasField("seed_ended_at") == (temperature > 0)
     assert not stats.seed_ended_at
+
+
+async def test_a_stretch_that_another_session_ends_is_over_with_the_next_token() -> None:
+    history = History()
+    history.times.draft.add(50.0)
+    history.times.draft_trip.add(50.0)
+    history.times.verified(5, Pass(10.0))
+    history.times.verify_trip.add(50.0)
+    made = task(
+        law_pb2.MODE_SPECULATIVE,
+        FakeDrafter([7, 8, 9, *[0] * 90]),
+        FakeExpert([7, 8, 9, *range(10, 90)], bonus=True),
+        max_tokens=12,
+        history=history,
+    )
+    ids: list[int] = []
+    async for emitted in speculate(made):
+        ids += [token.id for token in emitted]
+        if emitted[0].origin == expert_pb2.ORIGIN_EXPERT and len(ids) == 3:
+            history.left = 0.0
+    assert ids == list(range(10, 22))
+    assert made.recorder.statistics().tokens_by_origin["ORIGIN_EXPERT"] == 4
+
+
+class SharedExpert(FakeExpert):
+    """Tells that four sessions take part in its passes."""
+
+    def decide(
+        self,
+        position: int,
+        append: Sequence[int],
+        prefix_hash: int,
+        block: Sequence[law_pb2.DraftedToken],
+    ) -> expert_pb2.Verdict:
+        verdict = super().decide(position, append, prefix_hash, block)
+        verdict.timing.sessions, verdict.timing.passes = 4, 1
+        return verdict
+
+
+async def test_what_rounds_make_is_measured_by_how_many_share_the_expert() -> None:
+    history, answer = History(), [7, 8, 9, *range(10, 60)]
+    made = task(
+        law_pb2.MODE_SPECULATIVE,
+        FakeDrafter(answer),
+        SharedExpert(answer, bonus=True),
+        max_tokens=30,
+        history=history,
+    )
+    assert await run(made) == list(range(10, 40))
+    load = history.loads.of(4)
+    assert load
+    assert load.speed > 0
