@@ -29,8 +29,14 @@ STEPS = [
 
 TOGETHER = [
     together.Case("EXPERT", law_pb2.MODE_EXPERT, "auto", 5),
-    together.Case("SPECULATIVE", law_pb2.MODE_SPECULATIVE, "auto", 3),
-    together.Case("SPECULATIVE, drafter int4", law_pb2.MODE_SPECULATIVE, "int4", 2),
+    *(
+        together.Case(name + ways, law_pb2.MODE_SPECULATIVE, drafter_weights, limit, alone)
+        for name, drafter_weights, limit in (
+            ("SPECULATIVE", "auto", 3),
+            ("SPECULATIVE, drafter int4", "int4", 2),
+        )
+        for ways, alone in (("", True), (", never the expert alone", False))
+    ),
 ]
 
 

@@ -181,7 +181,8 @@ def to_markdown(run: Run) -> str:
             ],
         ),
         f"HumanEval, {run.max_tokens} tokens an answer, greedy, through the router, all processes "
-        "on this machine; tokens a second while all sessions decode.",
+        "on this machine; tokens a second while all sessions decode. In `SPECULATIVE` the router "
+        "lets the expert go on alone where that makes more, unless it says never.",
     )
 
 

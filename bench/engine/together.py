@@ -25,6 +25,8 @@ class Case:
     drafter_weights: str
     limit: float
     """How many times the rate of one session has to come out."""
+    allow_expert_alone: bool = True
+    """Whether the router may let the expert go on alone, as it does unless told otherwise."""
 
 
 @dataclass
@@ -71,7 +73,7 @@ def _rate(address: str, case: Case, prompts: Sequence[Prompt], max_tokens: int) 
             temperature=0.0,
             max_tokens=max_tokens,
             ignore_end_tokens=True,
-            allow_expert_alone=False,
+            allow_expert_alone=case.allow_expert_alone,
         )
         try:
             for response in stub.Generate(request):

@@ -9,6 +9,7 @@ import typer
 
 from bench import options, results
 from bench.machine import Watch
+from bench.network import predicted
 from bench.network.measure import (
     Measured,
     bare_trip_ms,
@@ -17,7 +18,7 @@ from bench.network.measure import (
     measure_alone,
 )
 from bench.network.plot import save_plot
-from bench.network.predicted import Overlap, Point, Times
+from bench.network.predicted import Overlap, Point, Times, rate, tokens_within
 from bench.network.report import Place, Run, to_json, to_markdown
 from bench.network.services import network
 from bench.progress import progress_bar
@@ -59,7 +60,9 @@ def run_network(
     ] = 0.6,
     draft_ms: Annotated[float, typer.Option(min=0, help="Of a drafted token")] = 4.0,
     pass_ms: Annotated[float, typer.Option(min=0.1, help="Of a pass of the expert")] = 30.0,
-    max_tokens: options.MaxTokens = 200,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, help="Of an answer, about; where the router chooses, twice")
+    ] = 3.0,
     repeats: Annotated[int, typer.Option(min=1, help="Answers at each point")] = 3,
     out: options.Out = options.RESULTS,
     images: Annotated[Path, typer.Option(help="Folder of the picture")] = IMAGES,
@@ -94,25 +97,31 @@ def run_network(
                     ]
                     bare_trip = bare_trips[trip, a] = bare_trip_ms(net, times, _BARE_S)
                     bar.advance()
-                    alone[trip, a] = measure_alone(net.router, max_tokens // 4, seed=1)
+                    streamed = tokens_within(predicted.alone(times), seconds)
+                    alone[trip, a] = measure_alone(net.router, streamed, seed=1)
                     bar.advance()
                     for repeat in range(repeats):
                         for point in points:
-                            measure(net.router, times, point, max_tokens, repeat, bare_trip)
+                            tokens = tokens_within(rate(times, point.point, foreseen), seconds)
+                            measure(net.router, times, point, tokens, repeat, bare_trip)
                             bar.advance()
                     found += points
                     for overlap in overlaps:
+                        at = [m.point for m in points if m.point.overlap == overlap]
+                        best = max(rate(times, point, foreseen) for point in at)
+                        tokens = tokens_within(max(best, predicted.alone(times)), 2 * seconds)
                         rates = []
                         for repeat in range(-1, repeats):  # the first one learns
-                            rate = measure_adaptive(net.router, overlap, max_tokens, repeat % 256)
-                            rates.append(rate)
+                            rates.append(
+                                measure_adaptive(net.router, overlap, tokens, repeat % 256)
+                            )
                             bar.advance()
                         adaptive[(trip, a), overlap] = median(rates[1:])
     run = Run(
         machine=watch.machine(),
         times=times,
         foreseen=foreseen,
-        tokens=max_tokens,
+        seconds=seconds,
         repeats=repeats,
         bare_trips=dict(sorted(bare_trips.items())),
         alone=dict(sorted(alone.items())),

@@ -85,3 +85,8 @@ def rate(times: Times, point: Point, foreseen: float = 0.0) -> float:
 def alone(times: Times) -> float:
     """Tokens a second of the expert alone, streamed."""
     return 1000 / times.pass_ms
+
+
+def tokens_within(rate_: float, seconds: float) -> int:
+    """Of an answer that takes about so long: at least two, since a rate needs a first one."""
+    return max(round(rate_ * seconds), 2)

@@ -11,6 +11,7 @@ from bench.network.measure import Measured
 from bench.network.predicted import Overlap, Times, rate, round_ms
 
 WANTED_WITHIN = 0.07
+WANTED_OF_BEST, WANTED_OF_ALONE = 0.95, 0.97
 Place = tuple[float, float]
 """A round trip, ms, and an acceptance."""
 
@@ -23,7 +24,8 @@ class Run:
     times: Times
     foreseen: float
     """The chance that a rejected token is the drafter's next-best."""
-    tokens: int
+    seconds: float
+    """That an answer takes, about; where the router chooses it takes twice as long."""
     repeats: int
     bare_trips: Mapping[Place, float]
     """The round trip of bare streams, ms."""
@@ -70,11 +72,13 @@ def to_markdown(run: Run, picture: str) -> str:
                 f"Simulated models: {run.times.draft_ms:g} ms for each drafted token, "
                 f"{run.times.pass_ms:g} ms for each pass of the expert; real services, with a "
                 "relay before each that holds every byte up for half the round trip",
-                f"One session, lossless at temperature 1, answers of {run.tokens} tokens, medians "
-                f"over {run.repeats}; tokens a second from the end of the first round to the last",
+                "One session, lossless at temperature 1, answers of as many tokens as should take "
+                f"{run.seconds:g} s, and twice that where the router chooses; medians over "
+                f"{run.repeats}; tokens a second from the end of the first round to the last",
                 "Predicted: `bench/network/predicted.py`, for the blocks as they were accepted",
                 *_over(run.over_ms),
                 *_within(run.measured),
+                *_chosen(run),
                 "*Over bare*: predicted with the round trip that bare streams take over the same "
                 "relays, with messages of the same sizes and peers that wait as long as the models "
                 f"and do nothing else: {_trips(run.bare_trips)}",
@@ -109,6 +113,19 @@ def _within(measured: Sequence[Measured]) -> list[str]:
     return [
         f"Of {len(measured)} points {predicted} come within {WANTED_WITHIN:.0%} of what is "
         f"predicted, or do better; over bare streams {over_bare}"
+    ]
+
+
+def _chosen(run: Run) -> list[str]:
+    """At how many places the router chooses as it should."""
+    of_best = [rate_ / run.best(*place).rate for place, rate_ in run.adaptive.items()]
+    of_alone = [rate_ / run.alone[place] for (place, _), rate_ in run.adaptive.items()]
+    best = sum(share >= WANTED_OF_BEST for share in of_best)
+    alone = sum(share >= WANTED_OF_ALONE for share in of_alone)
+    return [
+        f"At {len(of_best)} places the router's choice makes at least {WANTED_OF_BEST} of the best "
+        f"fixed block {best} times, the least {min(of_best):.2f}; at least {WANTED_OF_ALONE} of "
+        f"the expert alone {alone} times, the least {min(of_alone):.2f}"
     ]
 
 
@@ -179,7 +196,7 @@ def to_json(run: Run) -> dict[str, Any]:
         "machine": run.machine.to_json(),
         "times": asdict(run.times),
         "foreseen": run.foreseen,
-        "tokens": run.tokens,
+        "seconds": run.seconds,
         "repeats": run.repeats,
         "bare_trips": [
             {"round_trip_ms": r, "acceptance": a, "bare_ms": found}

@@ -6,7 +6,16 @@ import pytest
 
 from bench.network.measure import Measured
 from bench.network.plot import save_plot
-from bench.network.predicted import Overlap, Point, Times, alone, rate, round_ms, tokens_per_round
+from bench.network.predicted import (
+    Overlap,
+    Point,
+    Times,
+    alone,
+    rate,
+    round_ms,
+    tokens_per_round,
+    tokens_within,
+)
 from bench.network.report import Run, to_json, to_markdown
 from tests.unit.test_bench_report import MACHINE, row
 
@@ -46,6 +55,14 @@ def test_what_the_issue_is_about_pays_as_predicted() -> None:
     assert best(0.6, 40.0, 1) < alone(TIMES)
 
 
+def test_answers_take_about_as_long_as_each_other() -> None:
+    slow, fast = Point(0.6, 40.0, 1, Overlap()), Point(0.95, 0.0, 12, Overlap(1, 1))
+    for point in (slow, fast):
+        tokens = tokens_within(rate(TIMES, point, 0.6), seconds=3.0)
+        assert tokens / rate(TIMES, point, 0.6) == pytest.approx(3.0, rel=0.05)
+    assert tokens_within(0.1, 3.0) == 2
+
+
 def a_run() -> Run:
     place = (10.0, 0.85)
     measured = [
@@ -63,11 +80,11 @@ def a_run() -> Run:
         machine=MACHINE,
         times=TIMES,
         foreseen=0.6,
-        tokens=100,
+        seconds=3.0,
         repeats=1,
         bare_trips={place: 11.4},
         alone={place: 33.0},
-        adaptive={(place, Overlap()): 49.0, (place, Overlap(1)): 66.0},
+        adaptive={(place, Overlap()): 47.0, (place, Overlap(1)): 66.0},
         measured=measured,
     )
 
@@ -80,11 +97,13 @@ def test_the_report_names_the_best_block_and_its_gain() -> None:
         "Of 4 points 2 come within 7% of what is predicted, or do better; over bare streams 4"
         in text
     )
+    assert "0.95 of the best fixed block 1 times, the least 0.94; at least 0.97" in text
+    assert "of the expert alone 2 times, the least 1.42" in text
     best = row(text, "10")
     assert best[:6] == ["0.85", "33.0", "50.0", "8", "0.92", "0.98"]
     assert best[6:] == ["60.0", "4", "0.95", "0.98", "1.20"]
     assert "do nothing else: 11.4 ms for 10" in text
-    assert row(text, "10", 1) == ["0.85", "49.0", "0.98", "1.48", "66.0", "1.10", "2.00"]
+    assert row(text, "10", 1) == ["0.85", "47.0", "0.94", "1.42", "66.0", "1.10", "2.00"]
     assert to_json(a_run())["points"][0]["per_s"] == [40.0]
 
 
