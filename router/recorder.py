@@ -26,7 +26,8 @@ class Recorder:
         self._last = self._start
         self._stats = router_pb2.Statistics(may_change_expert_law=may_change_expert_law(law))
         self._origins: Counter[expert_pb2.Origin.ValueType] = Counter()
-        self._by_position: Counter[int] = Counter()
+        self._by_accepted: Counter[int] = Counter()
+        """Blocks, by how many of their tokens were."""
         self._by_alternative: Counter[int] = Counter()
         self._distances: list[float | None] = []
         """At the positions reached; None where it is not known."""
@@ -93,7 +94,7 @@ class Recorder:
         ended = len(verdict.tokens) == accepted
         reached = accepted + (not ended and accepted < block_length)
         self._stats.reached += reached
-        self._by_position.update(range(accepted))
+        self._by_accepted[accepted] += 1
         for token in verdict.tokens[:block_length]:
             self._distances.append(token.distance if token.HasField("distance") else None)
         self.expert_step(verdict.timing)
@@ -159,8 +160,9 @@ class Recorder:
         stats.expert_tokens = sum(step.tokens for step in expert_steps)
         stats.verify_ms = sum(step.compute_ms for step in expert_steps)
         stats.queue_ms += sum(step.queue_ms for step in [*drafter_steps, *expert_steps])
-        last = max(self._by_position, default=-1)
-        stats.accepted_by_position.extend(self._by_position[i] for i in range(last + 1))
+        for position in range(max(self._by_accepted, default=0)):
+            longer = (count for most, count in self._by_accepted.items() if most > position)
+            stats.accepted_by_position.append(sum(longer))
         last = max(self._by_alternative, default=-1)
         stats.rejections_by_alternative.extend(self._by_alternative[i] for i in range(last + 1))
         for origin, count in self._origins.items():

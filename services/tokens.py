@@ -10,8 +10,9 @@ _MASK = (1 << 64) - 1
 _WEYL = 0x9E3779B97F4A7C15
 
 
-def _mix(x: int) -> int:
-    """SplitMix64's finaliser."""
+def _next_hash(value: int, token: int) -> int:
+    """One token more: SplitMix64's finaliser."""
+    x = (value + (token + 1) * _WEYL) & _MASK
     x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
     x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _MASK
     return x ^ (x >> 31)
@@ -20,7 +21,7 @@ def _mix(x: int) -> int:
 def extend_hash(value: int, ids: Iterable[int]) -> int:
     """The hash of a prefix with hash ``value`` after ``ids`` are appended to it."""
     for token in ids:
-        value = _mix((value + (token + 1) * _WEYL) & _MASK)
+        value = _next_hash(value, token)
     return value
 
 
@@ -50,9 +51,11 @@ class TokenSequence:
 
     def extend(self, ids: Iterable[int]) -> None:
         """Appends tokens."""
+        value = self._hashes[-1]
         for token in ids:
+            value = _next_hash(value, token)
             self._ids.append(token)
-            self._hashes.append(extend_hash(self._hashes[-1], (token,)))
+            self._hashes.append(value)
 
     def first(self, length: int) -> "TokenSequence":
         """The first ``length`` tokens, to go on otherwise."""

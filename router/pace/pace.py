@@ -29,7 +29,9 @@ _RETURNS = 1.0
 """It is taken up again from so much on."""
 _TRIAL_SHARE = 0.02
 """Of the time of the expert alone, what trials may take."""
-_TRIAL_ROUNDS = 3
+_TRIAL_ROUNDS = 2
+_GROWTH = 4
+"""So many times longer is each stretch of the expert alone than the one before it."""
 _OTHERS = 2.0
 """So many times more or fewer sessions make what was chosen for them worth choosing anew."""
 _OTHER_WAY = 16
@@ -162,8 +164,8 @@ class Pace:
             ms: as seen from here.
             found: the mean of their passes; None where they are no measure of the next ones.
 
-        After a stretch of them a few rounds tell whether to speculate again; each time that they
-        say no, the next stretch is twice as long.  All sessions go alone and all speculate, so that
+        After a stretch of them two rounds tell whether to speculate again; each time that they
+        say no, the next stretch is longer.  All sessions go alone and all speculate, so that
         a trial shows what it is like when all do.  Where most of them have ended, so has it.
         """
         if tokens and found and found.ms:
@@ -183,7 +185,7 @@ class Pace:
             self._choose()
             self._consider(_GOES, 0.0)
         elif not self.history.left:
-            self.history.stretch = min(2 * self.history.stretch, self._most_stretch)
+            self.history.stretch = min(_GROWTH * self.history.stretch, self._most_stretch)
             self._choose()
             self._try()
 

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from router.text.detokenizer import detokenizer
 from router.text.errors import AnswerEnded
@@ -10,8 +11,7 @@ from router.text.stop_strings import StopMatcher
 from router.text.tokenizer import Tokenizer
 
 
-@dataclass(frozen=True, slots=True)
-class Released:
+class Released(NamedTuple):
     """A token of the answer whose text is final."""
 
     token_id: int
@@ -51,7 +51,7 @@ class AnswerText:
         self.stop: str | None = None
         """The stop string that ended the answer."""
         self._detokenizer = detokenizer(tokenizer)
-        self._matcher = StopMatcher(stop_strings)
+        self._matcher = StopMatcher(stop_strings) if stop_strings else None
         self._undecoded: deque[int] = deque()
         self._held: deque[_Held] = deque()
         self._length = 0
@@ -77,7 +77,9 @@ class AnswerText:
         return self._take(self._detokenizer.finish()) + self._release_all()
 
     def _take(self, texts: list[str]) -> list[Released]:
-        """Goes through the texts of the next tokens."""
+        """Goes through the texts of the next tokens; nothing holds them where nothing stops."""
+        if self._matcher is None:
+            return [Released(self._undecoded.popleft(), text) for text in texts]
         for text in texts:
             self._held.append(_Held(self._undecoded.popleft(), self._length, text))
             for character in text:

@@ -46,6 +46,8 @@ class ByteLevelDetokenizer:
     def push(self, token_id: int) -> list[str]:
         token = self._tokenizer.token(token_id)
         data = b"" if token is None else token_bytes(token)
+        if not self._waiting and data.isascii():  # nothing is incomplete, nor will be
+            return [data.decode()]
         final = self.finish() if self._ends_incomplete_character(data) else []
         text = self._utf8.decode(data)
         self._waiting.append(text)

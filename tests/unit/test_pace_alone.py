@@ -116,7 +116,7 @@ def test_who_may_not_go_alone_does_not() -> None:
     assert (pace.alone, pace.length) == (0, 1)
 
 
-def test_each_trial_that_fails_doubles_the_next_stretch() -> None:
+def test_after_each_trial_that_fails_the_next_stretch_is_four_times_as_long() -> None:
     history, chance = History(), random.Random(3)
     session(history, chance, 0.1, 10.0)
     pace = Pace(history, fixed=None, start=6, bonus=False, overlap=Overlap(), may_go_alone=True)
@@ -129,7 +129,7 @@ def test_each_trial_that_fails_doubles_the_next_stretch() -> None:
         pace.decoded_alone(pace.alone, PASS_MS * pace.alone, Pass(PASS_MS))
         while not pace.alone:
             pace.verified(0, 1)
-    assert all(b == min(2 * a, stretches[-1]) for a, b in pairwise(stretches))
+    assert all(b == min(4 * a, stretches[-1]) for a, b in pairwise(stretches))
     assert stretches[0] > 32
 
 
