@@ -32,12 +32,13 @@ class Acceptance:
         Returns:
             A factor by which all rates have changed at once; mostly 1.
         """
-        rates = self.rates(reached)
         keep = max(1 - reached / _RECENT, 0.0)
         self._recent = self._recent * keep + accepted
-        self._expected = self._expected * keep + sum(rates)
-        self._variance = self._variance * keep + sum(rate * (1 - rate) for rate in rates)
-        for j in range(reached):
+        self._expected *= keep
+        self._variance *= keep
+        for j, rate in enumerate(self.rates(reached)):
+            self._expected += rate
+            self._variance += rate * (1 - rate)
             if self.reached[j] >= _MEMORY:
                 keep = 1 - 1 / _MEMORY
                 self.reached[j] *= keep

@@ -123,9 +123,11 @@ class Pace:
 
     def likely(self) -> list[tuple[int, int]]:
         """Outcomes of a block worth preparing: where it is rejected, and for which alternative."""
+        if not self._alternatives:
+            return []
         hits = self.history.foresight.rates(self._alternatives)
         chances, whole = {}, 1.0
-        for j, rate in enumerate(self.history.acceptance.rates(self.length) if hits else []):
+        for j, rate in enumerate(self.history.acceptance.rates(self.length)):
             for rank, hit in enumerate(hits):
                 chances[j, rank] = whole * (1 - rate) * hit
             whole *= rate
@@ -145,8 +147,11 @@ class Pace:
         if factor != 1:
             self.history.top_probs.shift(factor)
         self._until_choice -= 1
-        if self._until_choice and not self._others_than(self._sessions):
+        others = self._others_than(self._sessions)
+        if self._until_choice and not others:
             return
+        if others:
+            self.history.times.forget()
         self._choose()
         if not self.history.left:
             self._consider(*((_RETURNS, 0.0) if self._on_trial else (_GOES, _BENEFIT)))
@@ -178,9 +183,8 @@ class Pace:
         sessions = self.history.times.sessions.value
         self.history.left = max(self.history.left - tokens / sessions, 0.0)
         if self._others_than(self.history.began_with) and sessions < self.history.began_with:
-            self.history.times.forget()
-            self.history.left, self.history.stretch = 0.0, LEAST_STRETCH
-        if not self.history.left and self.history.trying:
+            self._begin_anew(found)
+        elif not self.history.left and self.history.trying:
             self.history.trying = False
             self._choose()
             self._consider(_GOES, 0.0)
@@ -188,6 +192,16 @@ class Pace:
             self.history.stretch = min(_GROWTH * self.history.stretch, self._most_stretch)
             self._choose()
             self._try()
+
+    def _begin_anew(self, found: Pass | None) -> None:
+        """Most sessions have ended, and what was found with them does not hold for those left."""
+        self.history.times.forget()
+        if found:
+            self.history.times.sessions.add(found.sessions)
+        self.history.left, self.history.stretch = 0.0, LEAST_STRETCH
+        self.history.trying = False
+        self._choose()
+        self._try()
 
     @property
     def _most_stretch(self) -> int:
@@ -254,7 +268,8 @@ class Pace:
 
     def _consider(self, share: float, benefit: float) -> None:
         """Lets the expert go alone where speculation makes less than a share of its tokens."""
-        if not self._may_go_alone or not self.history.times.known:
+        times = self.history.times
+        if not self._may_go_alone or not times.known or not times.draft.current:
             return
         alone, speed = 1 / self.history.alone_ms, self._best(benefit).speed
         if (load := self.history.load) and load.known:

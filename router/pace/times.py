@@ -38,6 +38,11 @@ class Mean:
         """The next value counts as the first one."""
         self._seen = 0.0
 
+    @property
+    def current(self) -> bool:
+        """Whether there was one since."""
+        return self._seen > 0
+
 
 def _long_mean() -> Mean:
     return Mean(smoothing=_LONG_SMOOTHING)
@@ -136,7 +141,7 @@ class Times:
 
     def forget(self) -> None:
         """Others take part now: what waiting for them took is no measure of the next steps."""
-        for mean in (self.draft, self.draft_trip, self.verify_trip):
+        for mean in (self.draft, self.draft_trip, self.verify_trip, self.sessions):
             mean.forget()
 
     def verify_ms(self, length: int) -> float:

@@ -6,6 +6,7 @@ makes, and beside the expert alone.
 
 import random
 from dataclasses import dataclass
+from statistics import mean
 
 import pytest
 
@@ -115,6 +116,7 @@ def alone(hardware: Hardware, sessions: int) -> float:
 GPU = Hardware(draft=4.0, level=30.0, row=0.05)
 BUSY = Hardware(draft=10.0, level=30.0, row=3.0)
 SHARED = Hardware(draft=60.0, level=110.0, row=8.0)
+STEEP = Hardware(draft=28.0, level=125.0, row=7.0)
 
 
 @pytest.mark.parametrize("sessions", [1, 4, 16, 64])
@@ -129,6 +131,37 @@ def test_together_they_make_what_the_best_length_makes(hardware: Hardware, sessi
     )
     assert found >= 0.88 * best
     assert found >= 0.94 * alone(hardware, sessions)
+
+
+@pytest.mark.parametrize("sessions", [8, 16])
+@pytest.mark.parametrize("hardware", [BUSY, SHARED, STEEP], ids=["busy", "shared", "steep"])
+def test_who_is_left_behind_a_burst_goes_on_as_if_there_had_been_none(
+    hardware: Hardware, sessions: int
+) -> None:
+    """At once: what was found with many sessions does not hold for one."""
+    shares = []
+    for seed in range(8):
+        undisturbed, burst = History(), History()
+        made(undisturbed, hardware, 1, ms=MINUTE_MS / 4, seed=seed)
+        made(burst, hardware, 1, ms=MINUTE_MS / 4, seed=seed)
+        made(burst, hardware, sessions, ms=MINUTE_MS / 4, seed=seed)
+        found = (made(history, hardware, 1, ms=6000, seed=seed) for history in (burst, undisturbed))
+        shares.append(next(found) / next(found))
+    assert mean(shares) >= 0.95
+
+
+def test_no_new_session_is_held_back_by_what_was_measured_with_many() -> None:
+    """Those left behind a burst may end before a draft has told what it takes them."""
+    history = History()
+    for seed in range(4):
+        made(history, SHARED, 64, seed=seed)
+    for _ in range(100):
+        history.times.draft.add(1000.0)
+    assert history.left, "the expert goes alone"
+    left_behind = a_pace(history, fixed=None, may_go_alone=True)
+    while left_behind.alone:
+        left_behind.decoded_alone(1, SHARED.pass_ms(1), Pass(SHARED.pass_ms(1), 1, 1))
+    assert a_pace(history, fixed=None, may_go_alone=True).alone == 0
 
 
 def test_when_most_sessions_have_ended_speculation_is_tried_again() -> None:
