@@ -179,3 +179,15 @@ def test_a_mean_begins_as_the_mean_of_all() -> None:
     for value in range(10):
         mean.add(value)
     assert mean.value == pytest.approx(4.5)
+
+
+@pytest.mark.parametrize("course", [200, 2000])
+def test_a_jump_is_seen_however_long_the_course_before_it(course: int) -> None:
+    """Of what was seen before only the last tokens are compared."""
+    acceptance = Acceptance()
+    for token in range(course):
+        assert acceptance.verified(int(token % 10 > 0), 1) == 1
+    rejected = 1
+    while acceptance.verified(0, 1) == 1:
+        rejected += 1
+    assert rejected <= 16

@@ -161,6 +161,7 @@ def test_no_new_session_is_held_back_by_what_was_measured_with_many() -> None:
     left_behind = a_pace(history, fixed=None, may_go_alone=True)
     while left_behind.alone:
         left_behind.decoded_alone(1, SHARED.pass_ms(1), Pass(SHARED.pass_ms(1), 1, 1))
+    assert history.times.sessions.value == 1, "not the mean of these and those before"
     assert a_pace(history, fixed=None, may_go_alone=True).alone == 0
 
 

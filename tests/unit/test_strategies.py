@@ -266,16 +266,22 @@ async def test_statistics_of_a_known_course() -> None:
     assert dict(stats.tokens_by_origin) == {"ORIGIN_RESAMPLED": 3, "ORIGIN_ACCEPTED": 9}
 
 
-@pytest.mark.parametrize("ahead", [0, 2])
-@pytest.mark.parametrize("temperature", [0.0, 1.0])
-async def test_where_speculation_does_not_pay_the_expert_goes_on_alone(
-    ahead: int, temperature: float
-) -> None:
+def where_it_does_not_pay() -> History:
+    """A draft takes far longer than the expert's own token."""
     history = History()
     history.times.draft.add(50.0)
     history.times.draft_trip.add(50.0)
     history.times.verified(5, Pass(10.0))
     history.times.verify_trip.add(50.0)
+    return history
+
+
+@pytest.mark.parametrize("ahead", [0, 2])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+async def test_where_speculation_does_not_pay_the_expert_goes_on_alone(
+    ahead: int, temperature: float
+) -> None:
+    history = where_it_does_not_pay()
     made = task(
         law_pb2.MODE_SPECULATIVE,
         FakeDrafter([7, 8, 9, *[0] * 90]),
@@ -295,11 +301,7 @@ async def test_where_speculation_does_not_pay_the_expert_goes_on_alone(
 
 
 async def test_a_stretch_that_another_session_ends_is_over_with_the_next_token() -> None:
-    history = History()
-    history.times.draft.add(50.0)
-    history.times.draft_trip.add(50.0)
-    history.times.verified(5, Pass(10.0))
-    history.times.verify_trip.add(50.0)
+    history = where_it_does_not_pay()
     made = task(
         law_pb2.MODE_SPECULATIVE,
         FakeDrafter([7, 8, 9, *[0] * 90]),
