@@ -10,6 +10,6 @@ find it out again.
 from router.pace.history import Histories, History
 from router.pace.overlap import Overlap
 from router.pace.pace import Pace
-from router.pace.times import Pass
+from router.pace.times import Draft, Pass
 
-__all__ = ["Histories", "History", "Overlap", "Pace", "Pass"]
+__all__ = ["Draft", "Histories", "History", "Overlap", "Pace", "Pass"]

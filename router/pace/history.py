@@ -1,6 +1,5 @@
 """What a router's sessions have measured, by law."""
 
-import math
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from cascade.v1 import law_pb2
 from router.pace.acceptance import Acceptance
 from router.pace.foresight import Foresight
 from router.pace.load import Load, Loads
-from router.pace.times import Mean, Times
+from router.pace.times import Draft, Mean, Pass, Times
 from router.pace.top_probs import TopProbs
 
 LEAST_STRETCH = 32
@@ -22,11 +21,8 @@ class History:
     """What sessions of one law have measured."""
 
     acceptance: Acceptance = field(default_factory=Acceptance)
-    times: Times = field(default_factory=Times)
-    slower: Mean = field(default_factory=Mean)
-    """How much longer a token of the expert alone takes than its pass."""
     loads: Loads = field(default_factory=Loads)
-    """What many sessions make together."""
+    """What steps take and sessions make, by how many there are."""
     deferrals: Mean = field(default_factory=lambda: Mean(smoothing=0.01))
     """Share of the drafted tokens that the drafter defers, where that is its own decision."""
     answers: int = 0
@@ -45,15 +41,35 @@ class History:
     """Why it did."""
 
     @property
-    def load(self) -> Load | None:
-        """What as many sessions make as there are; None: there is one."""
-        return self.loads.of(self.times.sessions.value)
+    def load(self) -> Load:
+        """What was measured with as many sessions as there are."""
+        return self.loads.now
 
     @property
-    def alone_ms(self) -> float:
-        """Milliseconds of a token, if the expert decodes alone in every session."""
-        slower = self.slower.value
-        return self.times.decode_ms * (1.0 if math.isnan(slower) else slower)
+    def times(self) -> Times:
+        """What steps take with them."""
+        return self.load.times
+
+    def verified(
+        self, length: int, found: Pass, trip_ms: float | None = None, draft: Draft | None = None
+    ) -> None:
+        """A block was verified; see `Times.verified`.
+
+        Args:
+            length: tokens.
+            found: the mean of its passes.
+            trip_ms: milliseconds beside these.
+            draft: what was drafted before it.  With how many sessions, this verification tells.
+        """
+        if self.loads.passed(found):
+            self.times.verified(length, found, trip_ms)
+            if draft:
+                self.times.drafted(draft)
+
+    def decoded(self, found: Pass, token_ms: float | None = None) -> None:
+        """The expert has decoded by itself; see `Load.decoded`."""
+        if self.loads.passed(found):
+            self.load.decoded(found, token_ms)
 
 
 class Histories:

@@ -1,4 +1,4 @@
-"""What sessions make that share the expert, by how many they are: measured, not worked out.
+"""What was measured with about so many sessions: what steps take with them is no measure of others.
 
 Of one session the times of its steps tell what the expert would make alone.  With many they do not:
 passes have other sessions' rows in them, and where both models share their hardware the expert is
@@ -6,20 +6,19 @@ faster while nobody drafts.  So both ways are measured, and the one not taken is
 """
 
 import math
-from collections import defaultdict
 from dataclasses import dataclass, field
 
-from router.pace.times import Mean, Pass
+from router.pace.times import Mean, Pass, Times
 
 TRIAL = 16
 """Tokens of each session for which the expert goes alone to see what that makes."""
-_FEW = 1.5
-"""Below so many sessions there are no others."""
 _ALL = 0.75
 """Share of the sessions that decode in one pass, when all go alone."""
 _EVERY, _SELDOM = 400.0, 6400.0
 """Tokens of each session between such trials; twice as many each time, up to the second."""
 _SMOOTHING = 0.05
+_COUNT_SMOOTHING = 0.5
+"""Of what is counted and not measured: it differs between pods alone."""
 
 
 def _mean() -> Mean:
@@ -28,8 +27,11 @@ def _mean() -> Mean:
 
 @dataclass
 class Load:
-    """Of about so many sessions."""
+    """About so many sessions."""
 
+    shared: bool = True
+    """Whether there is more than one."""
+    times: Times = field(default_factory=Times)
     alone: Mean = field(default_factory=_mean)
     """Milliseconds of a session's token, if the expert decodes alone in all of them."""
     _round_ms: Mean = field(default_factory=_mean)
@@ -53,10 +55,16 @@ class Load:
         self._round_ms.add(ms)
         self._until_trial -= tokens / sessions
 
-    def decoded(self, tokens: int, ms: float, found: Pass) -> None:
-        """The expert has decoded so many tokens of one of them; counts where it did so in all."""
-        if _ALL * found.sessions <= found.rows <= found.sessions:
-            self.alone.add(ms / tokens)
+    def decoded(self, found: Pass, token_ms: float | None = None) -> None:
+        """The expert has decoded in one of them; counts as alone where it did so in all.
+
+        Args:
+            found: the mean of its passes.
+            token_ms: milliseconds of a token, as seen from here.  None: there was but one.
+        """
+        self.times.decoded(found, token_ms)
+        if token_ms is not None and _ALL * found.sessions <= found.rows <= found.sessions:
+            self.alone.add(token_ms)
 
     def begin_trial(self) -> bool:
         """Whether it is time to see what the expert makes alone; then it is not for a while."""
@@ -71,10 +79,26 @@ class Loads:
     """Of any number of sessions."""
 
     def __init__(self) -> None:
-        self._by_size: defaultdict[int, Load] = defaultdict(Load)
+        self._sessions = Mean(1.0, _COUNT_SMOOTHING)
+        self.now = Load(shared=False)
+        """The one with about as many as there are."""
+        self._by_size = {0: self.now}
 
-    def of(self, sessions: float) -> Load | None:
-        """Alike for about as many.  None: there is one alone, or it is not known."""
-        if not sessions >= _FEW:
-            return None
-        return self._by_size[round(math.log2(sessions))]
+    @property
+    def sessions(self) -> float:
+        """Those that take part in the expert's passes."""
+        return self._sessions.value
+
+    def passed(self, found: Pass) -> bool:
+        """A pass tells how many take part; whether it is of the load that was there before it."""
+        before = self.now
+        self._sessions.add(found.sessions)
+        size = round(math.log2(self.sessions))
+        if size not in self._by_size:
+            self._by_size[size] = Load()
+        self.now = self._by_size[size]
+        if self.now is before:
+            return True
+        if not self.now.times.known:
+            self.now.times = before.times.anew()
+        return False

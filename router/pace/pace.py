@@ -32,8 +32,9 @@ _TRIAL_SHARE = 0.02
 _TRIAL_ROUNDS = 2
 _GROWTH = 4
 """So many times longer is each stretch of the expert alone than the one before it."""
-_OTHERS = 2.0
-"""So many times more or fewer sessions make what was chosen for them worth choosing anew."""
+_FEWER = 1.75
+"""With so many times fewer sessions the expert does not go on alone.  Not 2: where of two sessions
+one has ended, their mean only comes near to that."""
 _OTHER_WAY = 16
 """Of so many answers one takes the slower of two ways."""
 _TRIAL_LENGTH = 4
@@ -93,8 +94,8 @@ class Pace:
         self.ahead = overlap.draft_ahead
         """Blocks to draft ahead: none where they would seldom be used."""
         self._until_choice = _AGAIN
-        self._sessions = 1.0
-        """Those that took part in the expert's passes when all was chosen."""
+        self._load = history.load
+        """For which all was chosen."""
         self._choose()
         if self._on_trial:
             self._try()
@@ -115,7 +116,7 @@ class Pace:
         history, times = self.history, self.history.times
         if not times.known or math.isnan(history.deferrals.value):
             return False
-        asked_ms = times.draft_trip.value + history.alone_ms + times.verify_trip.value
+        asked_ms = times.draft_trip.value + times.alone_ms + times.verify_trip.value
         token_ms = times.draft.value + history.deferrals.value * asked_ms
         speed = self._best(optimism=0.0).speed
         history.answers += 1
@@ -147,19 +148,15 @@ class Pace:
         if factor != 1:
             self.history.top_probs.shift(factor)
         self._until_choice -= 1
-        others = self._others_than(self._sessions)
-        if self._until_choice and not others:
+        if self._until_choice and self.history.load is self._load:
             return
-        if others:
-            self.history.times.forget()
         self._choose()
         if not self.history.left:
             self._consider(*((_RETURNS, 0.0) if self._on_trial else (_GOES, _BENEFIT)))
 
     def emitted(self, tokens: int, ms: float) -> None:
         """A round has ended: what it made, and milliseconds since the one before."""
-        if load := self.history.load:
-            load.speculated(tokens, ms, self.history.times.sessions.value)
+        self.history.load.speculated(tokens, ms, self.history.loads.sessions)
 
     def decoded_alone(self, tokens: int, ms: float, found: Pass | None) -> None:
         """The expert has decoded so many tokens alone, in so many milliseconds.
@@ -174,16 +171,13 @@ class Pace:
         a trial shows what it is like when all do.  Where most of them have ended, so has it.
         """
         if tokens and found and found.ms:
-            self.history.times.decoded(found)
-            self.history.slower.add(ms / tokens / found.ms)
-            if load := self.history.load:
-                load.decoded(tokens, ms, found)
+            self.history.decoded(found, ms / tokens)
         if not self.history.left:  # another session has come to the end of the stretch
             return
-        sessions = self.history.times.sessions.value
+        sessions, began_with = self.history.loads.sessions, self.history.began_with
         self.history.left = max(self.history.left - tokens / sessions, 0.0)
-        if self._others_than(self.history.began_with) and sessions < self.history.began_with:
-            self._begin_anew(found)
+        if sessions <= began_with / _FEWER:
+            self._begin_anew()
         elif not self.history.left and self.history.trying:
             self.history.trying = False
             self._choose()
@@ -193,11 +187,8 @@ class Pace:
             self._choose()
             self._try()
 
-    def _begin_anew(self, found: Pass | None) -> None:
+    def _begin_anew(self) -> None:
         """Most sessions have ended, and what was found with them does not hold for those left."""
-        self.history.times.forget()
-        if found:
-            self.history.times.sessions.add(found.sessions)
         self.history.left, self.history.stretch = 0.0, LEAST_STRETCH
         self.history.trying = False
         self._choose()
@@ -207,18 +198,13 @@ class Pace:
     def _most_stretch(self) -> int:
         """Tokens of a stretch of which a trial costs no more than a small share."""
         trial_ms = _TRIAL_ROUNDS * self.history.times.round_ms(_TRIAL_LENGTH)
-        worth = round(trial_ms / (_TRIAL_SHARE * self.history.alone_ms))
+        worth = round(trial_ms / (_TRIAL_SHARE * self.history.times.alone_ms))
         return max(worth, 2 * LEAST_STRETCH)
 
     @property
     def _on_trial(self) -> bool:
         """Whether a stretch of the expert alone has ended, and no rounds after it have told yet."""
         return self.history.stretch > LEAST_STRETCH and not self.history.left
-
-    def _others_than(self, sessions: float) -> bool:
-        """Whether many more or fewer sessions take part in the expert's passes now."""
-        now = self.history.times.sessions.value
-        return now >= _OTHERS * sessions or now <= sessions / _OTHERS
 
     def _try(self) -> None:
         """A few rounds, whatever is expected of them."""
@@ -228,10 +214,9 @@ class Pace:
 
     def _choose(self) -> None:
         """Chooses the length that makes the most tokens by time, or where drafts end instead."""
-        self._until_choice = _AGAIN
+        self._until_choice, self._load = _AGAIN, self.history.load
         if not self.history.times.known:
             return
-        self._sessions = self.history.times.sessions.value
         best = self._best(optimism=0.0)
         self.ahead = self._most_ahead if best.ahead + best.forked >= _WORTH_AHEAD else 0
         if not (self._stops_early and self.history.top_probs.known):
@@ -268,15 +253,15 @@ class Pace:
 
     def _consider(self, share: float, benefit: float) -> None:
         """Lets the expert go alone where speculation makes less than a share of its tokens."""
-        times = self.history.times
-        if not self._may_go_alone or not times.known or not times.draft.current:
+        times, load = self.history.times, self.history.load
+        if not self._may_go_alone or not times.tell:
             return
-        alone, speed = 1 / self.history.alone_ms, self._best(benefit).speed
-        if (load := self.history.load) and load.known:
+        alone, speed = 1 / times.alone_ms, self._best(benefit).speed
+        if load.shared and load.known:
             alone, speed = 1 / load.alone.value, load.speed
         if speed >= share * alone:
             self.history.stretch, self.history.left = LEAST_STRETCH, 0.0
-            self.history.trying = load is not None and load.begin_trial()
+            self.history.trying = load.shared and load.begin_trial()
             if self.history.trying:
                 self._go_alone(TRIAL, "to see whether speculation pays with so many sessions")
             return
@@ -293,4 +278,4 @@ class Pace:
     def _go_alone(self, tokens: float, reason: str) -> None:
         """All sessions, for so many tokens of each."""
         self.history.left, self.history.reason = tokens, reason
-        self.history.began_with = self.history.times.sessions.value
+        self.history.began_with = self.history.loads.sessions

@@ -1,17 +1,17 @@
 """What steps take, as a router sees them."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import NamedTuple
 
 from cascade.v1 import law_pb2
 
 _SMOOTHING = 0.1
 """Weight of a new time in the mean of the last ones."""
+_ENOUGH = 3
+"""So many values are a mean to go by."""
 _LONG_SMOOTHING = 0.02
 """The same of what a row takes."""
-_COUNT_SMOOTHING = 0.3
-"""The same of what is counted and not measured: it differs between pods alone."""
 _SPREAD = 0.5
 """Variance of the rows from which their cost is told apart."""
 _LEAST_MS = 1e-3
@@ -34,14 +34,19 @@ class Mean:
         self._seen = min(self._seen + weight, 1 / self.smoothing)
         self.value += weight / self._seen * (value - self.value)
 
-    def forget(self) -> None:
-        """The next value counts as the first one."""
-        self._seen = 0.0
+    def anew(self) -> "Mean":
+        """Such a mean with this value until there is one of its own, which counts alone."""
+        return Mean(self.value, self.smoothing)
 
     @property
-    def current(self) -> bool:
-        """Whether there was one since."""
+    def begun(self) -> bool:
+        """Whether there was a value."""
         return self._seen > 0
+
+    @property
+    def tells(self) -> bool:
+        """Whether there were enough that one alone does not decide."""
+        return self._seen >= _ENOUGH
 
 
 def _long_mean() -> Mean:
@@ -63,7 +68,7 @@ class Cost:
 
     def add(self, rows: float, ms: float, weight: float = 1.0) -> None:
         """One more.  ``weight``: at most 1, for one that several sessions tell of."""
-        if self.known and (more := rows - self._rows.value):
+        if self._ms.begun and (more := rows - self._rows.value):
             known = self._squares.value
             tells = 1.0 if math.isnan(known) else min(more * more / known, 1.0)
             self._squares.add(more * more, weight * tells)
@@ -71,10 +76,11 @@ class Cost:
         self._rows.add(rows, weight)
         self._ms.add(ms, weight)
 
-    @property
-    def known(self) -> bool:
-        """Whether there was one."""
-        return not math.isnan(self._ms.value)
+    def anew(self) -> "Cost":
+        """The same until there is a pass, which counts alone; how steep it is remains."""
+        return Cost(
+            self._rows.anew(), self._ms.anew(), replace(self._squares), replace(self._products)
+        )
 
     def of(self, rows: float) -> float:
         """Milliseconds of one with so many rows."""
@@ -104,9 +110,18 @@ class Pass(NamedTuple):
         )
 
 
+class Draft(NamedTuple):
+    """What a draft took."""
+
+    token_ms: float
+    """Of a token, in the drafter."""
+    trip_ms: float | None = None
+    """What it took beside that.  None: it waited for other things as well."""
+
+
 @dataclass
 class Times:
-    """What steps take, milliseconds, as a router sees them."""
+    """What steps take, milliseconds, as a router sees them, with about as many sessions."""
 
     draft: Mean = field(default_factory=Mean)
     """Of a drafted token, in the drafter."""
@@ -116,33 +131,60 @@ class Times:
     """Of a pass, in the expert."""
     verify_trip: Mean = field(default_factory=Mean)
     """What a verification takes beside that."""
-    sessions: Mean = field(default_factory=lambda: Mean(smoothing=_COUNT_SMOOTHING))
+    sessions: Mean = field(default_factory=Mean)
     """That take part in the expert's passes."""
     _share: Mean = field(default_factory=Mean)
     """Rows of a pass that verifies, beside those that there were if each of these sessions had a
     block of the same length in it."""
+    slower: Mean = field(default_factory=Mean)
+    """How much longer a token of the expert alone takes than its pass."""
 
-    def verified(self, length: int, found: Pass) -> None:
-        """A block of so many tokens was verified."""
+    def anew(self) -> "Times":
+        """The same until there are some with other sessions: then they count alone."""
+        return Times(**{each.name: getattr(self, each.name).anew() for each in fields(self)})
+
+    def drafted(self, draft: Draft) -> None:
+        """The drafter has made one."""
+        self.draft.add(draft.token_ms)
+        if draft.trip_ms is not None:
+            self.draft_trip.add(draft.trip_ms)
+
+    def verified(self, length: int, found: Pass, trip_ms: float | None = None) -> None:
+        """A block of so many tokens was verified.
+
+        Args:
+            length: tokens.
+            found: the mean of its passes.
+            trip_ms: milliseconds beside these.  None: it waited for other things as well.
+        """
         own = length + 1
+        if trip_ms is not None:
+            self.verify_trip.add(trip_ms)
         rows = max(found.rows, own)
         self._passed(own, found)
         self._share.add(rows / (own * found.sessions), own / rows)
 
-    def decoded(self, found: Pass) -> None:
-        """The expert has decoded by itself."""
+    def decoded(self, found: Pass, token_ms: float | None = None) -> None:
+        """The expert has decoded by itself.
+
+        Args:
+            found: the mean of its passes.
+            token_ms: milliseconds of a token, as seen from here.  None: there was but one.
+        """
         self._passed(1, found)
+        if token_ms is not None:
+            self.slower.add(token_ms / found.ms)
 
     def _passed(self, own: int, found: Pass) -> None:
         """Of all who take part in a pass each tells of it: together they count as one."""
         rows = max(found.rows, own)
-        self.expert.add(rows, found.ms, own / rows)
         self.sessions.add(found.sessions)
+        self.expert.add(rows, found.ms, own / rows)
 
-    def forget(self) -> None:
-        """Others take part now: what waiting for them took is no measure of the next steps."""
-        for mean in (self.draft, self.draft_trip, self.verify_trip, self.sessions):
-            mean.forget()
+    @property
+    def tell(self) -> bool:
+        """Whether each was measured often enough to go by."""
+        return self.known and self.draft.tells and self.verify_trip.tells
 
     def verify_ms(self, length: int) -> float:
         """Of a pass that verifies a block of this length, if the other sessions' are as long.
@@ -157,6 +199,12 @@ class Times:
     def decode_ms(self) -> float:
         """Of a pass in which each session has one token."""
         return self.expert.of(self.sessions.value)
+
+    @property
+    def alone_ms(self) -> float:
+        """Of a token, if the expert decodes alone in every session."""
+        slower = self.slower.value
+        return self.decode_ms * (1.0 if math.isnan(slower) else slower)
 
     @property
     def known(self) -> bool:

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from cascade.v1 import drafter_pb2, expert_pb2, law_pb2
 
-from router.pace import Pace, Pass
+from router.pace import Draft, Pace, Pass
 from router.sessions import DrafterSession, ExpertSession
 from router.strategies.blocks import Flight
 from router.strategies.law import follows_a_token_cascade, takes_bonus
@@ -85,6 +85,8 @@ class _Rounds:
         self._expert: ExpertSession
         self._draft_id = 0
         self._draft_began = 0.0
+        self._drafted: Draft | None = None
+        """What the last draft took, until it is known with how many sessions."""
         self._round_began = 0.0
         """When the last one ended, or the first draft began.  0: neither, yet."""
         self._under_way: deque[Flight | None] = deque()
@@ -220,20 +222,16 @@ class _Rounds:
     def _time_draft(self, timing: law_pb2.StepTiming) -> None:
         """What a draft took, by passes: one for each of its tokens."""
         if timing.passes and timing.tokens - timing.passes <= _LONG_FEED:
-            times = self._pace.history.times
-            times.draft.add(timing.compute_ms / timing.passes)
-            wall_ms = 1000 * (time.perf_counter() - self._draft_began)
-            times.draft_trip.add(max(wall_ms - timing.compute_ms, 0.0))
+            token_ms = timing.compute_ms / timing.passes
+            self._drafted = Draft(token_ms, _trip_ms(self._draft_began, timing))
 
     def _time_verdict(self, flight: Flight, timing: law_pb2.StepTiming) -> None:
         """What a verification took, where it waited for no other one of the session."""
         length = len(flight.block)
         if timing.tokens - length <= _LONG_FEED:
-            times = self._pace.history.times
-            times.verified(length, Pass.mean(timing))
-            if flight.sent is not None:
-                wall_ms = 1000 * (time.perf_counter() - flight.sent)
-                times.verify_trip.add(max(wall_ms - timing.compute_ms, 0.0))
+            trip_ms = None if flight.sent is None else _trip_ms(flight.sent, timing)
+            self._pace.history.verified(length, Pass.mean(timing), trip_ms, self._drafted)
+            self._drafted = None
 
     def _time_round(self, tokens: int) -> None:
         """What a round took and made."""
@@ -292,6 +290,11 @@ def _taken(reading: "asyncio.Task[T] | None") -> "tuple[T | None, asyncio.Task[T
     if reading is None or not reading.done():
         return None, reading
     return reading.result(), None
+
+
+def _trip_ms(began: float, timing: law_pb2.StepTiming) -> float:
+    """Milliseconds that a step took beside its own: the network, waiting."""
+    return max(1000 * (time.perf_counter() - began) - timing.compute_ms, 0.0)
 
 
 def _add_log_probs(

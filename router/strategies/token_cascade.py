@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 from cascade.v1 import expert_pb2
 
-from router.pace import Pass
+from router.pace import Draft, Pass
 from router.sessions import DraftOrder, ExpertSession
 from router.strategies.alone import drafters_word
 from router.strategies.task import Emitted, Task
@@ -41,7 +41,7 @@ async def token_cascade(task: Task) -> AsyncIterator[Emitted]:
             deferred = any(t.defer for t in piece.tokens)  # always the step's last token
             task.history.deferrals.add(float(deferred))
             if piece.last and piece.timing.passes:
-                task.history.times.draft.add(piece.timing.compute_ms / piece.timing.passes)
+                task.history.times.drafted(Draft(piece.timing.compute_ms / piece.timing.passes))
             emitted = [drafters_word(t) for t in piece.tokens if not t.defer]
             tokens.extend(t.id for t in emitted)
             if emitted:
@@ -70,7 +70,7 @@ async def _ask(task: Task, expert: ExpertSession, tokens: TokenSequence, at_expe
             raise EngineFailed("expert: the session's tokens were lost")
         emitted.extend(piece.tokens)
         task.recorder.expert_step(piece.timing, last=piece.last)
-        task.history.times.decoded(Pass.mean(piece.timing))
+        task.history.decoded(Pass.mean(piece.timing))
     for token in emitted:
         token.origin = expert_pb2.ORIGIN_DEFERRED
     task.recorder.emitted(emitted)

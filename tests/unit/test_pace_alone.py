@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from router.pace import History, Overlap, Pace, Pass
+from router.pace import Draft, History, Overlap, Pace, Pass
 from router.pace.history import LEAST_STRETCH
 
 DRAFT_MS, PASS_MS = 4.0, 30.0
@@ -49,10 +49,8 @@ def session(
             n += 1
         accepted = next((j for j in range(n) if chance.random() >= acceptance), n)
         times = history.times
-        times.draft.add(DRAFT_MS)
-        times.draft_trip.add(trip_ms)
-        times.verified(n, Pass(PASS_MS))
-        times.verify_trip.add(trip_ms)
+        times.drafted(Draft(DRAFT_MS, trip_ms))
+        times.verified(n, Pass(PASS_MS), trip_ms)
         pace.verified(accepted, min(accepted + 1, n), [1.0] * n)
         ms += DRAFT_MS * n + PASS_MS + 2 * trip_ms
         done += min(accepted + 1, n)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from router.pace import History, Overlap, Pace, Pass
+from router.pace import Draft, History, Overlap, Pace, Pass
 from router.pace.pace import MAX_LENGTH
 from router.pace.top_probs import TopProbs
 
@@ -67,10 +67,8 @@ def answer(text: Text, pace: Pace, rounds: int) -> float:
         count = goods.index(False) if False in goods else n
         tokens += count + 1
         ms += DRAFT_MS * n + VERIFY_MS + VERIFIED_MS * n
-        times.draft.add(DRAFT_MS)
-        times.draft_trip.add(0.0)
-        times.verified(n, Pass(VERIFY_MS + VERIFIED_MS * n))
-        times.verify_trip.add(0.0)
+        times.drafted(Draft(DRAFT_MS, 0.0))
+        times.verified(n, Pass(VERIFY_MS + VERIFIED_MS * n), 0.0)
         pace.verified(count, min(count + 1, n), [prob for prob, _ in block])
     return tokens / ms
 
@@ -126,10 +124,8 @@ def test_where_the_drafter_is_always_as_sure_drafts_have_the_best_length(
 ) -> None:
     history = History()
     for _ in range(100):
-        history.times.draft.add(DRAFT_MS)
-        history.times.draft_trip.add(trip)
-        history.times.verified(4, Pass(VERIFY_MS))
-        history.times.verify_trip.add(trip)
+        history.times.drafted(Draft(DRAFT_MS, trip))
+        history.verified(4, Pass(VERIFY_MS), trip)
     history.acceptance.reached = [1e6] * 64
     history.acceptance.accepted = [rate * 1e6] * 64
     for _ in range(100):
@@ -161,10 +157,8 @@ def test_a_drafter_that_reports_nothing_gets_the_best_length() -> None:
     history = History()
     pace = new_pace(history, stops_early=True)
     for _ in range(100):
-        history.times.draft.add(DRAFT_MS)
-        history.times.draft_trip.add(0.0)
-        history.times.verified(pace.length, Pass(VERIFY_MS))
-        history.times.verify_trip.add(0.0)
+        history.times.drafted(Draft(DRAFT_MS, 0.0))
+        history.verified(pace.length, Pass(VERIFY_MS), 0.0)
         pace.verified(1, 2)
     assert pace.length < 5
     assert (pace.least_chance, pace.acceptance) == (0, ())

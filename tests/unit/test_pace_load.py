@@ -10,7 +10,7 @@ from statistics import mean
 
 import pytest
 
-from router.pace import History, Overlap, Pace, Pass
+from router.pace import Draft, History, Overlap, Pace, Pass
 from router.pace.load import Load, Loads
 
 MINUTE_MS = 60_000.0
@@ -83,10 +83,7 @@ def made(
                 n = session.length
                 accepted = next((j for j in range(n) if chance.random() >= acceptance), n)
                 waited_ms = now - one.ms - session.ready_ms
-                history.times.draft.add(hardware.draft)
-                history.times.draft_trip.add(0.0)
-                history.times.verified(n, one)
-                history.times.verify_trip.add(waited_ms)
+                history.verified(n, one, waited_ms, Draft(hardware.draft, 0.0))
                 session.pace.verified(accepted, min(accepted + 1, n))
                 session.pace.emitted(accepted + 1, now - session.began_ms)
                 tokens += accepted + 1
@@ -156,12 +153,11 @@ def test_no_new_session_is_held_back_by_what_was_measured_with_many() -> None:
     for seed in range(4):
         made(history, SHARED, 64, seed=seed)
     for _ in range(100):
-        history.times.draft.add(1000.0)
+        history.times.drafted(Draft(1000.0))
     assert history.left, "the expert goes alone"
     left_behind = a_pace(history, fixed=None, may_go_alone=True)
     while left_behind.alone:
         left_behind.decoded_alone(1, SHARED.pass_ms(1), Pass(SHARED.pass_ms(1), 1, 1))
-    assert history.times.sessions.value == 1, "not the mean of these and those before"
     assert a_pace(history, fixed=None, may_go_alone=True).alone == 0
 
 
@@ -194,13 +190,14 @@ def test_what_no_pass_of_blocks_tells_is_found_by_trying() -> None:
 
 def test_what_the_expert_makes_alone_counts_where_all_sessions_are_in_its_pass() -> None:
     load = Load()
-    load.decoded(1, 50.0, Pass(40.0, rows=20, sessions=4))  # others verify in it
-    load.decoded(1, 50.0, Pass(40.0, rows=2, sessions=4))  # others draft meanwhile
+    load.decoded(Pass(40.0, rows=20, sessions=4), 50.0)  # others verify in it
+    load.decoded(Pass(40.0, rows=2, sessions=4), 50.0)  # others draft meanwhile
+    load.decoded(Pass(40.0, rows=4, sessions=4))  # what a token took is not known
     load.speculated(3, 100.0, 4)
     assert not load.known
-    load.decoded(2, 80.0, Pass(40.0, rows=4, sessions=4))
+    load.decoded(Pass(40.0, rows=4, sessions=4), 45.0)
     assert load.known
-    assert (load.alone.value, load.speed) == (40.0, 0.03)
+    assert (load.alone.value, load.speed) == (45.0, 0.03)
 
 
 def test_each_trial_of_the_expert_alone_is_followed_by_a_longer_time_without_one() -> None:
@@ -216,6 +213,49 @@ def test_each_trial_of_the_expert_alone_is_followed_by_a_longer_time_without_one
 
 
 def test_loads_are_alike_for_about_as_many_sessions() -> None:
-    loads = Loads()
-    assert loads.of(float("nan")) is loads.of(1.0) is None, "there are no others"
-    assert loads.of(4) is loads.of(5) is not loads.of(8)
+    loads, found = Loads(), []
+    for sessions in (1, 4, 5, 8, 1):
+        for _ in range(10):
+            loads.passed(Pass(1.0, sessions=sessions))
+        found.append(loads.now)
+    one, four, five, eight, again = found
+    assert one is again
+    assert not one.shared
+    assert four.shared
+    assert four is five is not eight
+
+
+def test_what_steps_take_with_many_sessions_is_no_measure_of_one() -> None:
+    """Not even the first drafts of a burst, made while the last pass had told of one session."""
+    history = History()
+
+    def rounds(count: int, sessions: int, draft_ms: float) -> None:
+        found = Pass(sessions * 100.0, 6 * sessions, sessions)
+        for _ in range(count):
+            history.verified(5, found, trip_ms=draft_ms, draft=Draft(draft_ms, draft_ms))
+
+    rounds(10, sessions=1, draft_ms=10.0)
+    one = history.times
+    alone_ms, round_ms = one.alone_ms, one.round_ms(5)
+    rounds(8, sessions=8, draft_ms=100.0)
+    assert history.load.shared
+    assert history.times.round_ms(5) == pytest.approx(5 * 100 + 100 + 800 + 100)
+    rounds(10, sessions=1, draft_ms=10.0)
+    assert history.times is one
+    assert (one.alone_ms, one.round_ms(5)) == pytest.approx((alone_ms, round_ms))
+    rounds(8, sessions=8, draft_ms=100.0)
+    assert history.times.draft.value == pytest.approx(100), "what was found before is kept"
+
+
+def test_with_other_sessions_one_goes_by_what_is_known_until_there_is_more() -> None:
+    history = History()
+    for _ in range(10):
+        history.verified(5, Pass(30.0, 6), 1.0, Draft(4.0, 1.0))
+    before = history.times
+    history.verified(5, Pass(90.0, 48, 8), 9.0, Draft(9.0, 9.0))
+    assert history.times is not before, "of neither"
+    assert history.times.round_ms(5) == pytest.approx(before.round_ms(5))
+    assert not history.times.tell
+    for _ in range(3):
+        history.verified(5, Pass(90.0, 48, 8), 9.0, Draft(9.0, 9.0))
+    assert history.times.draft.value == pytest.approx(9.0)

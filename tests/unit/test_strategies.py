@@ -9,7 +9,7 @@ from cascade.v1 import expert_pb2, law_pb2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router.pace import History, Pass
+from router.pace import Draft, History, Pass
 from router.strategies.speculative import speculate
 from services.errors import EngineFailed
 from tests.unit.strategy_fakes import END, FakeDrafter, FakeExpert, run, task
@@ -269,10 +269,9 @@ async def test_statistics_of_a_known_course() -> None:
 def where_it_does_not_pay() -> History:
     """A draft takes far longer than the expert's own token."""
     history = History()
-    history.times.draft.add(50.0)
-    history.times.draft_trip.add(50.0)
-    history.times.verified(5, Pass(10.0))
-    history.times.verify_trip.add(50.0)
+    for _ in range(3):
+        history.times.drafted(Draft(50.0, 50.0))
+        history.verified(5, Pass(10.0), 50.0)
     return history
 
 
@@ -343,6 +342,5 @@ async def test_what_rounds_make_is_measured_by_how_many_share_the_expert() -> No
         history=history,
     )
     assert await run(made) == list(range(10, 40))
-    load = history.loads.of(4)
-    assert load
-    assert load.speed > 0
+    assert history.load.shared
+    assert history.load.speed > 0
