@@ -12,7 +12,6 @@ from router.pace.load import Load, Loads
 from router.pace.times import Draft, Mean, Pass, Times
 from router.pace.top_probs import TopProbs
 
-LEAST_STRETCH = 32
 _MOST = 256
 
 
@@ -29,16 +28,6 @@ class History:
     """Those that could have been made on one model after the other."""
     foresight: Foresight = field(default_factory=Foresight)
     top_probs: TopProbs = field(default_factory=TopProbs)
-    stretch: int = LEAST_STRETCH
-    """Tokens of each session that the expert decodes alone before speculation is tried again."""
-    left: float = 0.0
-    """How many of them are left, on average over the sessions.  0: speculate."""
-    trying: bool = False
-    """Whether these are only to see what the expert makes alone."""
-    began_with: float = 1.0
-    """Sessions that took part in the expert's passes when it last went on alone."""
-    reason: str = ""
-    """Why it did."""
 
     @property
     def load(self) -> Load:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from router.pace.times import Mean, Pass, Times
 
+LEAST_STRETCH = 32
 TRIAL = 16
 """Tokens of each session for which the expert goes alone to see what that makes."""
 _ALL = 0.75
@@ -34,6 +35,14 @@ class Load:
     times: Times = field(default_factory=Times)
     alone: Mean = field(default_factory=_mean)
     """Milliseconds of a session's token, if the expert decodes alone in all of them."""
+    stretch: int = LEAST_STRETCH
+    """Tokens of each session that the expert decodes alone before speculation is tried again."""
+    left: float = 0.0
+    """How many of them are left, on average over the sessions.  0: speculate."""
+    trying: bool = False
+    """Whether these are only to see what the expert makes alone."""
+    reason: str = ""
+    """Why it decodes alone."""
     _round_ms: Mean = field(default_factory=_mean)
     _round_tokens: Mean = field(default_factory=_mean)
     _until_trial: float = 0.0

@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from router.pace.history import LEAST_STRETCH, History
-from router.pace.load import TRIAL
+from router.pace.history import History
+from router.pace.load import LEAST_STRETCH, TRIAL
 from router.pace.overlap import Overlap
 from router.pace.times import Pass
 
@@ -32,9 +32,6 @@ _TRIAL_SHARE = 0.02
 _TRIAL_ROUNDS = 2
 _GROWTH = 4
 """So many times longer is each stretch of the expert alone than the one before it."""
-_FEWER = 1.75
-"""With so many times fewer sessions the expert does not go on alone.  Not 2: where of two sessions
-one has ended, their mean only comes near to that."""
 _OTHER_WAY = 16
 """Of so many answers one takes the slower of two ways."""
 _TRIAL_LENGTH = 4
@@ -99,13 +96,13 @@ class Pace:
         self._choose()
         if self._on_trial:
             self._try()
-        elif not history.trying:
+        elif not self._load.trying:
             self._consider(_GOES, _BENEFIT)
 
     @property
     def alone(self) -> int:
         """Tokens that the expert should decode alone now; 0: speculate."""
-        return math.ceil(self.history.left) if self._may_go_alone else 0
+        return math.ceil(self.history.load.left) if self._may_go_alone else 0
 
     def in_turn(self) -> bool:
         """Whether to make the answer on one model after the other, where the tokens are the same.
@@ -151,7 +148,7 @@ class Pace:
         if self._until_choice and self.history.load is self._load:
             return
         self._choose()
-        if not self.history.left:
+        if not self._load.left:
             self._consider(*((_RETURNS, 0.0) if self._on_trial else (_GOES, _BENEFIT)))
 
     def emitted(self, tokens: int, ms: float) -> None:
@@ -168,31 +165,26 @@ class Pace:
 
         After a stretch of them two rounds tell whether to speculate again; each time that they
         say no, the next stretch is longer.  All sessions go alone and all speculate, so that
-        a trial shows what it is like when all do.  Where most of them have ended, so has it.
+        a trial shows what it is like when all do.  With many more or fewer sessions it is as it
+        was when there were last as many.
         """
         if tokens and found and found.ms:
             self.history.decoded(found, ms / tokens)
-        if not self.history.left:  # another session has come to the end of the stretch
+        if self.history.load is not self._load:
+            self._choose()
+        load = self._load
+        if not load.left:  # another session has come to the end of the stretch
             return
-        sessions, began_with = self.history.loads.sessions, self.history.began_with
-        self.history.left = max(self.history.left - tokens / sessions, 0.0)
-        if sessions <= began_with / _FEWER:
-            self._begin_anew()
-        elif not self.history.left and self.history.trying:
-            self.history.trying = False
-            self._choose()
-            self._consider(_GOES, 0.0)
-        elif not self.history.left:
-            self.history.stretch = min(_GROWTH * self.history.stretch, self._most_stretch)
-            self._choose()
-            self._try()
-
-    def _begin_anew(self) -> None:
-        """Most sessions have ended, and what was found with them does not hold for those left."""
-        self.history.left, self.history.stretch = 0.0, LEAST_STRETCH
-        self.history.trying = False
+        load.left = max(load.left - tokens / self.history.loads.sessions, 0.0)
+        if load.left:
+            return
         self._choose()
-        self._try()
+        if load.trying:
+            load.trying = False
+            self._consider(_GOES, 0.0)
+        else:
+            load.stretch = min(_GROWTH * load.stretch, self._most_stretch)
+            self._try()
 
     @property
     def _most_stretch(self) -> int:
@@ -204,7 +196,7 @@ class Pace:
     @property
     def _on_trial(self) -> bool:
         """Whether a stretch of the expert alone has ended, and no rounds after it have told yet."""
-        return self.history.stretch > LEAST_STRETCH and not self.history.left
+        return self._load.stretch > LEAST_STRETCH and not self._load.left
 
     def _try(self) -> None:
         """A few rounds, whatever is expected of them."""
@@ -260,22 +252,18 @@ class Pace:
         if load.shared and load.known:
             alone, speed = 1 / load.alone.value, load.speed
         if speed >= share * alone:
-            self.history.stretch, self.history.left = LEAST_STRETCH, 0.0
-            self.history.trying = load.shared and load.begin_trial()
-            if self.history.trying:
-                self._go_alone(TRIAL, "to see whether speculation pays with so many sessions")
+            load.stretch, load.left = LEAST_STRETCH, 0.0
+            load.trying = load.shared and load.begin_trial()
+            if load.trying:
+                load.left = TRIAL
+                load.reason = "to see whether speculation pays with so many sessions"
             return
-        if self.history.stretch == LEAST_STRETCH:
+        if load.stretch == LEAST_STRETCH:
             self.history.acceptance.begin_anew()
-        if self.history.left:  # already, for another session's reason
+        if load.left:  # already, for another session's reason
             return
-        self._go_alone(
-            self.history.stretch,
+        load.left = load.stretch
+        load.reason = (
             f"speculation does not pay: about {1000 * speed:.3g} tokens/s, by the expert "
-            f"alone {1000 * alone:.3g} (acceptance {self.history.acceptance.rates(1)[0]:.2f})",
+            f"alone {1000 * alone:.3g} (acceptance {self.history.acceptance.rates(1)[0]:.2f})"
         )
-
-    def _go_alone(self, tokens: float, reason: str) -> None:
-        """All sessions, for so many tokens of each."""
-        self.history.left, self.history.reason = tokens, reason
-        self.history.began_with = self.history.loads.sessions

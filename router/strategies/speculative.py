@@ -134,7 +134,7 @@ class _Rounds:
     async def decode_alone(self) -> AsyncIterator[Emitted]:
         """The expert's own tokens, for as long as speculation does not pay."""
         pipeline, recorder = self._pipeline, self._task.recorder
-        recorder.went_alone(self._pace.history.reason)
+        recorder.went_alone(self._pace.history.load.reason)
         recorder.round()
         count = min(self._pace.alone, pipeline.room)
         tokens = pipeline.tokens

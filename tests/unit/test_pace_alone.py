@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from router.pace import Draft, History, Overlap, Pace, Pass
-from router.pace.history import LEAST_STRETCH
+from router.pace.load import LEAST_STRETCH
 
 DRAFT_MS, PASS_MS = 4.0, 30.0
 TOKENS = 512
@@ -118,7 +118,7 @@ def test_after_each_trial_that_fails_the_next_stretch_is_four_times_as_long() ->
     history, chance = History(), random.Random(3)
     session(history, chance, 0.1, 10.0)
     pace = Pace(history, fixed=None, start=6, bonus=False, overlap=Overlap(), may_go_alone=True)
-    assert "does not pay" in history.reason
+    assert "does not pay" in history.load.reason
     other = Pace(history, fixed=None, start=6, bonus=False, overlap=Overlap(), may_go_alone=True)
     assert other.alone == pace.alone, "one stretch for all sessions"
     stretches: list[int] = []
@@ -146,7 +146,7 @@ def test_a_trial_that_costs_next_to_nothing_is_still_a_trial() -> None:
     history, chance = History(), random.Random(4)
     session(history, chance, 0.1, 10.0)
     pace = Pace(history, fixed=None, start=6, bonus=False, overlap=Overlap(), may_go_alone=True)
-    history.stretch = LEAST_STRETCH
+    history.load.stretch = LEAST_STRETCH
     pace.decoded_alone(pace.alone, 1e6 * PASS_MS * pace.alone, Pass(PASS_MS))
-    assert history.stretch == 2 * LEAST_STRETCH
+    assert history.load.stretch == 2 * LEAST_STRETCH
     assert pace.alone == 0

@@ -154,7 +154,7 @@ def test_no_new_session_is_held_back_by_what_was_measured_with_many() -> None:
         made(history, SHARED, 64, seed=seed)
     for _ in range(100):
         history.times.drafted(Draft(1000.0))
-    assert history.left, "the expert goes alone"
+    assert history.load.left, "the expert goes alone"
     left_behind = a_pace(history, fixed=None, may_go_alone=True)
     while left_behind.alone:
         left_behind.decoded_alone(1, SHARED.pass_ms(1), Pass(SHARED.pass_ms(1), 1, 1))
@@ -166,7 +166,7 @@ def test_when_most_sessions_have_ended_speculation_is_tried_again() -> None:
     history = History()
     for seed in range(4):
         made(history, SHARED, 64, seed=seed)
-    assert "does not pay" in history.reason
+    assert "does not pay" in history.load.reason
     found = made(history, SHARED, 1)
     assert found >= 0.95 * made(History(), SHARED, 1)
 
@@ -176,6 +176,16 @@ def test_when_many_sessions_come_the_expert_goes_alone() -> None:
     made(history, BUSY, 1)
     found = made(history, BUSY, 64)
     assert found >= 0.95 * alone(BUSY, 64)
+
+
+def test_a_second_burst_goes_on_as_the_first_one_ended() -> None:
+    """The trials of whether speculation pays were made, and what one session does is its own."""
+    history = History()
+    made(history, BUSY, 64)
+    assert history.load.left, "the expert goes alone"
+    one = made(history, BUSY, 1, ms=MINUTE_MS / 4)
+    assert one >= 1.3 * alone(BUSY, 1)
+    assert made(history, BUSY, 64, ms=12_000) >= 0.97 * alone(BUSY, 64)
 
 
 def test_what_no_pass_of_blocks_tells_is_found_by_trying() -> None:

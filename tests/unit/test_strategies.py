@@ -312,7 +312,7 @@ async def test_a_stretch_that_another_session_ends_is_over_with_the_next_token()
     async for emitted in speculate(made):
         ids += [token.id for token in emitted]
         if emitted[0].origin == expert_pb2.ORIGIN_EXPERT and len(ids) == 3:
-            history.left = 0.0
+            history.load.left = 0.0
     assert ids == list(range(10, 22))
     assert made.recorder.statistics().tokens_by_origin["ORIGIN_EXPERT"] == 4
 
