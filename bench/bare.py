@@ -6,13 +6,12 @@ had nothing to decide and no client.
 """
 
 import asyncio
-import multiprocessing
 import os
 import queue
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
@@ -22,11 +21,11 @@ import grpc
 import psutil
 from cascade.v1 import router_pb2
 
+from bench.child import child
 from bench.relay import Link, Relay
 from services.engine.deadline import sleep_until
 from services.serving.options import CHANNEL_OPTIONS
 
-_PROCESSES = multiprocessing.get_context("spawn")
 _SERVICE, _METHOD = "bench.Bare", "Stream"
 _WARM_UP_S = 0.5
 _LEAST_ROUNDS = 10
@@ -85,30 +84,16 @@ def bare(
     own, others = (cores[:1], cores[1:]) if len(cores) > 1 else (cores, cores)
     with ExitStack() as stack:
         peers = [
-            stack.enter_context(_child(_serve, size, pass_s, others))
+            stack.enter_context(child(_serve, size, pass_s, others))
             for size, pass_s in zip((sizes.drafter_down, sizes.expert_down), passes_s, strict=True)
         ]
         addresses = [f"127.0.0.1:{peer.recv()}" for peer in peers]
         if link is not None:
             relays = [stack.enter_context(Relay(address, link)) for address in addresses]
             addresses = [relay.address for relay in relays]
-        asking = stack.enter_context(_child(_ask, sizes, addresses, sessions, seconds, own))
+        asking = stack.enter_context(child(_ask, sizes, addresses, sessions, seconds, own))
         rounds, wall_s, cpu_s = asking.recv()
     return Bare(sessions, rounds / wall_s, 1000 * cpu_s / rounds)
-
-
-@contextmanager
-def _child(target: Any, *arguments: Any) -> Iterator[Connection]:
-    """A process, and the end of a pipe to it; it is killed in the end."""
-    here, there = _PROCESSES.Pipe()
-    process = _PROCESSES.Process(target=target, args=(there, *arguments), daemon=True)
-    process.start()
-    there.close()  # when the child ends, there is nobody left to wait for
-    try:
-        yield here
-    finally:
-        process.kill()
-        process.join()
 
 
 def _serve(connection: Connection, size: int, pass_s: float, cores: Sequence[int]) -> None:

@@ -89,21 +89,21 @@ def run_network(
             with network(times, a, foreseen) as net:
                 for trip in trips:
                     bar.say(f"acceptance {a:g}, round trip {trip:g} ms")
-                    net.link.latency_s = trip / 2000
+                    router, link = net.over(trip)
                     points = [
                         Measured(Point(a, trip, n, overlap))
                         for n in block_length or BLOCK_LENGTHS
                         for overlap in overlaps
                     ]
-                    bare_trip = bare_trips[trip, a] = bare_trip_ms(net, times, _BARE_S)
+                    bare_trip = bare_trips[trip, a] = bare_trip_ms(router, link, times, _BARE_S)
                     bar.advance()
                     streamed = tokens_within(predicted.alone(times), seconds)
-                    alone[trip, a] = measure_alone(net.router, streamed, seed=1)
+                    alone[trip, a] = measure_alone(router, streamed, seed=1)
                     bar.advance()
                     for repeat in range(repeats):
                         for point in points:
                             tokens = tokens_within(rate(times, point.point, foreseen), seconds)
-                            measure(net.router, times, point, tokens, repeat, bare_trip)
+                            measure(router, times, point, tokens, repeat, bare_trip)
                             bar.advance()
                     found += points
                     for overlap in overlaps:
@@ -112,9 +112,7 @@ def run_network(
                         tokens = tokens_within(max(best, predicted.alone(times)), 2 * seconds)
                         rates = []
                         for repeat in range(-1, repeats):  # the first one learns
-                            rates.append(
-                                measure_adaptive(net.router, overlap, tokens, repeat % 256)
-                            )
+                            rates.append(measure_adaptive(router, overlap, tokens, repeat % 256))
                             bar.advance()
                         adaptive[(trip, a), overlap] = median(rates[1:])
     run = Run(

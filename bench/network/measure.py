@@ -10,7 +10,7 @@ from cascade.v1 import law_pb2, router_pb2, router_pb2_grpc
 from bench.bare import Sizes, bare
 from bench.errors import ServiceFailed
 from bench.network.predicted import Overlap, Point, Times, round_ms
-from bench.network.services import Network
+from bench.relay import Link
 from services.serving.options import CHANNEL_OPTIONS
 
 _BARE_LENGTH = 4
@@ -50,8 +50,8 @@ class Measured:
         return median(a / b for a, b in pairs)
 
 
-def bare_trip_ms(net: Network, times: Times, seconds: float) -> float:
-    """The round trip of bare streams over the link, as a round of one session sees it.
+def bare_trip_ms(address: str, link: Link | None, times: Times, seconds: float) -> float:
+    """The round trip of bare streams over a link, as a round of one session sees it.
 
     Their peers take as long as the models do, and there is nothing else in a round: what is left of
     it is two round trips, with what this machine takes for four messages and for waking up.
@@ -59,14 +59,14 @@ def bare_trip_ms(net: Network, times: Times, seconds: float) -> float:
     request = make_request(law_pb2.MODE_SPECULATIVE, 64, seed=0)
     request.block_length, request.draft_ahead = _BARE_LENGTH, 0
     request.allow_expert_alone = False
-    _, _, finished = answer(net.router, request)
+    _, _, finished = answer(address, request)
     passes_ms = times.draft_ms * _BARE_LENGTH, times.pass_ms
     found = bare(
         Sizes.of_a_round(finished.statistics),
         sessions=1,
         seconds=seconds,
         passes_s=(passes_ms[0] / 1000, passes_ms[1] / 1000),
-        link=net.link,
+        link=link,
     )
     return (1000 / found.rounds_per_s - sum(passes_ms)) / 2
 

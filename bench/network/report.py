@@ -71,7 +71,8 @@ def to_markdown(run: Run, picture: str) -> str:
                 *run.machine.lines(),
                 f"Simulated models: {run.times.draft_ms:g} ms for each drafted token, "
                 f"{run.times.pass_ms:g} ms for each pass of the expert; real services, with a "
-                "relay before each that holds every byte up for half the round trip",
+                "relay before each that holds bytes up until an echo over it takes the round trip "
+                "longer than without (0: no relay)",
                 "One session, lossless at temperature 1, answers of as many tokens as should take "
                 f"{run.seconds:g} s, and twice that where the router chooses; medians over "
                 f"{run.repeats}; tokens a second from the end of the first round to the last",

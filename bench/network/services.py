@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.echo import latency_for
 from bench.network.predicted import Times
 from bench.relay import Link, Relay
 from bench.services import service
@@ -15,18 +16,30 @@ _START_S = 60.0
 
 @dataclass(frozen=True)
 class Network:
-    """Running services, and the link that both models are reached by."""
+    """Running services, and the link that both models may be reached by."""
 
     router: str
-    """host:port."""
+    """host:port, of the one that reaches both models over the link."""
     link: Link
+    near: str
+    """host:port, of one that reaches them without it."""
+
+    def over(self, round_trip_ms: float) -> tuple[str, Link | None]:
+        """A router, and the link between it and the models, which has such a round trip.
+
+        0: there is no relay between them.
+        """
+        if not round_trip_ms:
+            return self.near, None
+        self.link.latency_s = latency_for(round_trip_ms / 1000)
+        return self.router, self.link
 
 
 @contextmanager
 def network(
     times: Times, agreement: float, second: float = 0.6, expert_token_ms: float = 0.0
 ) -> Iterator[Network]:
-    """Starts a simulated drafter and expert, a relay before each, and a router.
+    """Starts a simulated drafter and expert, a router behind a relay to each, and one without.
 
     Args:
         times: of their passes.
@@ -54,16 +67,19 @@ def network(
                 ("expert", times.pass_ms, expert_token_ms),
             )
         ]
-        relays = [
-            stack.enter_context(Relay(address, link))
-            for address in [pod.address(_START_S) for pod in pods]
+        near = [pod.address(_START_S) for pod in pods]
+        far = [stack.enter_context(Relay(address, link)).address for address in near]
+        routers = [
+            stack.enter_context(service(folder, name, "router", peers(*addresses)))
+            for name, addresses in (("router", far), ("near", near))
         ]
-        peers = [
-            f"--{role}={relay.address}"
-            for role, relay in zip(("drafter", "expert"), relays, strict=True)
-        ]
-        router = stack.enter_context(service(folder, "router", "router", peers))
-        yield Network(router.address(_START_S), link)
+        router, near_router = [router.address(_START_S) for router in routers]
+        yield Network(router, link, near_router)
+
+
+def peers(drafter: str, expert: str) -> list[str]:
+    """Flags of a router."""
+    return [f"--drafter={drafter}", f"--expert={expert}"]
 
 
 def simulated(agreement: float, second: float, step_ms: float) -> list[str]:

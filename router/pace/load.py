@@ -21,6 +21,9 @@ _SMOOTHING = 0.05
 _COUNT_SMOOTHING = 0.5
 """Of what is counted and not measured: it differs between pods alone."""
 
+_STAYS = 0.7
+"""Logarithm to the base 2 of how many times more or fewer are still the same: they vary."""
+
 
 def _mean() -> Mean:
     return Mean(smoothing=_SMOOTHING)
@@ -91,6 +94,7 @@ class Loads:
         self._sessions = Mean(1.0, _COUNT_SMOOTHING)
         self.now = Load(shared=False)
         """The one with about as many as there are."""
+        self._size = 0
         self._by_size = {0: self.now}
 
     @property
@@ -102,10 +106,12 @@ class Loads:
         """A pass tells how many take part; whether it is of the load that was there before it."""
         before = self.now
         self._sessions.add(found.sessions)
-        size = round(math.log2(self.sessions))
-        if size not in self._by_size:
-            self._by_size[size] = Load()
-        self.now = self._by_size[size]
+        size = math.log2(self.sessions)
+        if abs(size - self._size) > _STAYS:
+            self._size = round(size)
+        if self._size not in self._by_size:
+            self._by_size[self._size] = Load()
+        self.now = self._by_size[self._size]
         if self.now is before:
             return True
         if not self.now.times.known:

@@ -58,6 +58,16 @@ async def test_latency_and_drafting_ahead_change_no_token(net: Network, name: st
             assert late == plain, overlap
 
 
+async def test_without_a_link_there_is_no_relay(net: Network) -> None:
+    address, link = net.over(4.0)
+    assert (address, link) == (net.router, net.link)
+    assert 0 < net.link.latency_s <= 0.002
+    near, none = net.over(0.0)
+    assert none is None
+    async with connected(address, plain=True) as far, connected(near, plain=True) as close:
+        assert await answer(far, 3, **LAWS["greedy"]) == await answer(close, 3, **LAWS["greedy"])
+
+
 async def test_the_expert_alone_says_the_same_at_temperature_0(net: Network) -> None:
     async with connected(net.router, plain=True) as client:
         net.link.latency_s = net.link.jitter_s = 0.0

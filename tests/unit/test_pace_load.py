@@ -233,6 +233,11 @@ def test_loads_are_alike_for_about_as_many_sessions() -> None:
     assert not one.shared
     assert four.shared
     assert four is five is not eight
+    for _ in range(10):
+        loads.passed(Pass(1.0, sessions=12))
+    assert {id(loads.now) for i in range(20) if loads.passed(Pass(1.0, sessions=11 + i % 2))} == {
+        id(loads.now)
+    }, "between two it stays what it was"
 
 
 def test_what_steps_take_with_many_sessions_is_no_measure_of_one() -> None:
