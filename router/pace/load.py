@@ -20,7 +20,6 @@ _EVERY, _SELDOM = 400.0, 6400.0
 _SMOOTHING = 0.05
 _COUNT_SMOOTHING = 0.5
 """Of what is counted and not measured: it differs between pods alone."""
-
 _STAYS = 0.7
 """Logarithm to the base 2 of how many times more or fewer are still the same: they vary."""
 
