@@ -70,15 +70,15 @@ def network(
         near = [pod.address(_START_S) for pod in pods]
         far = [stack.enter_context(Relay(address, link)).address for address in near]
         routers = [
-            stack.enter_context(service(folder, name, "router", peers(*addresses)))
+            stack.enter_context(service(folder, name, "router", _reaches(*addresses)))
             for name, addresses in (("router", far), ("near", near))
         ]
         router, near_router = [router.address(_START_S) for router in routers]
         yield Network(router, link, near_router)
 
 
-def peers(drafter: str, expert: str) -> list[str]:
-    """Flags of a router."""
+def _reaches(drafter: str, expert: str) -> list[str]:
+    """Flags of a router that reaches these two, host:port."""
     return [f"--drafter={drafter}", f"--expert={expert}"]
 
 
