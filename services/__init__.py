@@ -7,3 +7,8 @@ import os
 # to a fraction of their speed.  After some microseconds it had better sleep.  OpenMP reads this
 # once, when torch is imported.
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+
+# gRPC's older poller, in which the thread that waits for the socket is the one that wakes the event
+# loop: one thread fewer on the way of every message, a sixth less of the router's CPU time for a
+# round.  gRPC reads this once, when it is imported.
+os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_client,-event_engine_listener")

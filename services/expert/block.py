@@ -1,13 +1,16 @@
-"""A drafted block off the wire: what its law wants of it, checked, and as tensors."""
+"""A drafted block off the wire: what its law wants of it, checked, and as tensors.
 
-from collections.abc import Callable, Sequence
+It is checked as it comes, in plain lists: a few numbers, on a thread that has slept until then,
+cost less so than in arrays.  Tensors are made of all blocks of a pass at once.
+"""
+
+from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple, TypeVar
 
-import numpy as np
 import torch
 from cascade.v1 import law_pb2
-from numpy.typing import NDArray
 from torch import Tensor
 
 from services.errors import InvalidField
@@ -20,22 +23,28 @@ MAX_BLOCK = 256
 
 _ROUNDING = 1e-4
 """How far above 0 a log-probability may be for its rounding."""
+_INT64 = "q"
+"""As ``array`` knows it."""
+
+T = TypeVar("T")
+
+
+class Listed(NamedTuple):
+    """A token's candidates."""
+
+    ids: "array[int]"
+    drops: "array[int]"
 
 
 @dataclass(frozen=True)
 class CheckedBlock:
     """A checked block of n tokens.  What does not cross under its law is None."""
 
-    ids: NDArray[np.int64]
-    """[n]."""
-    candidates: NDArray[np.int64] | None
-    """Ids and drops, [2, n, K]; a shorter list repeats its first id, without mass."""
-    top_log_prob: NDArray[np.float64] | None
-    """[n]."""
-    log_prob: NDArray[np.float64] | None
-    """[n]."""
-    defer: NDArray[np.bool_] | None
-    """[n]."""
+    ids: list[int]
+    candidates: list[Listed] | None
+    top_log_prob: list[float] | None
+    log_prob: list[float] | None
+    defer: list[bool] | None
 
     @classmethod
     def read(
@@ -52,12 +61,15 @@ class CheckedBlock:
         check_tokens("block", ids, vocabulary_size)
         crossing = law.law.crossing
         candidates = None
-        if not crossing.candidates:
+        if crossing.candidates:
+            most = law.law.candidates
+            candidates = [
+                _read_candidates(j, t, most, vocabulary_size) for j, t in enumerate(block)
+            ]
+        else:
             _refuse_candidates(block)
-        elif block:
-            candidates = _read_candidates(block, law.law.candidates, vocabulary_size)
         return cls(
-            ids=np.array(ids, np.int64),
+            ids=ids,
             candidates=candidates,
             top_log_prob=_read_log_probs(block, "top_log_prob") if crossing.top_log_prob else None,
             log_prob=_read_log_probs(block, "log_prob") if crossing.log_prob else None,
@@ -66,37 +78,40 @@ class CheckedBlock:
 
 
 def to_drafts(blocks: Sequence[CheckedBlock], device: torch.device) -> Drafts:
-    """Blocks of one length and law, as S sessions' drafts."""
+    """Blocks of one length, at least one token, and of one law, as S sessions' drafts."""
 
-    def stacked(arrays: list[NDArray[np.generic] | None]) -> Tensor | None:
-        there = [array for array in arrays if array is not None]
-        return torch.from_numpy(np.stack(there)).to(device) if there else None
+    def tensor(values: list[list[T] | None], dtype: torch.dtype) -> Tensor | None:
+        there = [value for value in values if value is not None]
+        return torch.tensor(there, dtype=dtype, device=device) if there else None
 
-    ids = stacked([block.ids for block in blocks])
+    ids = tensor([block.ids for block in blocks], torch.int64)
     assert ids is not None, "every drafted token has an id"
     return Drafts(
         ids=ids,
         candidates=_stacked([b.candidates for b in blocks if b.candidates is not None], device),
-        top_log_prob=stacked([block.top_log_prob for block in blocks]),
-        log_prob=stacked([block.log_prob for block in blocks]),
-        defer=stacked([block.defer for block in blocks]),
+        top_log_prob=tensor([block.top_log_prob for block in blocks], torch.float64),
+        log_prob=tensor([block.log_prob for block in blocks], torch.float64),
+        defer=tensor([block.defer for block in blocks], torch.bool),
     )
 
 
-def _stacked(parts: Sequence[NDArray[np.int64]], device: torch.device) -> Candidates | None:
-    if not parts:
+def _stacked(blocks: Sequence[list[Listed]], device: torch.device) -> Candidates | None:
+    """[S, n, K].  A shorter list repeats its first id, without mass."""
+    if not blocks:
         return None
-    width = max(part.shape[-1] for part in parts)
-    padded = [part if part.shape[-1] == width else _padded(part, width) for part in parts]
-    return Candidates(*torch.from_numpy(np.stack(padded, axis=1)).to(device))
+    listed = [token for block in blocks for token in block]
+    width = max(len(token.ids) for token in listed)
+    ids = bytearray().join(_padded(token.ids, width, token.ids[0]) for token in listed)
+    drops = bytearray().join(_padded(token.drops, width, -1) for token in listed)
+    shape = len(blocks), -1, width
+    both = (torch.frombuffer(values, dtype=torch.int64).view(shape) for values in (ids, drops))
+    return Candidates(*(values.to(device) for values in both))
 
 
-def _padded(pairs: NDArray[np.int64], width: int) -> NDArray[np.int64]:
-    _, n, there = pairs.shape
-    wider = np.full((2, n, width), -1)
-    wider[0] = pairs[0, :, :1]
-    wider[..., :there] = pairs
-    return wider
+def _padded(values: "array[int]", width: int, filler: int) -> "array[int]":
+    if missing := width - len(values):
+        return values + array(_INT64, [filler]) * missing
+    return values
 
 
 def _refuse_candidates(block: Sequence[law_pb2.DraftedToken]) -> None:
@@ -106,54 +121,24 @@ def _refuse_candidates(block: Sequence[law_pb2.DraftedToken]) -> None:
 
 
 def _read_candidates(
-    block: Sequence[law_pb2.DraftedToken], most: int, vocabulary_size: int
-) -> NDArray[np.int64]:
-    """Ids and drops, [2, n, K]."""
-    counts = [len(token.candidates.ids) for token in block]
-    for j, (token, count) in enumerate(zip(block, counts, strict=True)):
-        drops = len(token.candidates.drops)
-        if not 1 <= count <= most or drops != count:
-            raise _wrong(j, f"must have 1 to {most} ids and as many drops, got {count} and {drops}")
-    pairs = np.full((2, len(block), max(counts)), -1)
-    pairs[0] = np.arange(-pairs.shape[-1], 0)  # where there is none: each another
-    for j, (token, count) in enumerate(zip(block, counts, strict=True)):
-        pairs[0, j, :count] = list(token.candidates.ids)
-        pairs[1, j, :count] = list(token.candidates.drops)
-    _check_candidates(block, pairs[0], pairs[1], vocabulary_size)
-    pairs[0] = np.where(pairs[0] < 0, pairs[0, :, :1], pairs[0])
-    return pairs
-
-
-def _check_candidates(
-    block: Sequence[law_pb2.DraftedToken],
-    ids: NDArray[np.int64],
-    drops: NDArray[np.int64],
-    vocabulary_size: int,
-) -> None:
-    """Of [n, K]; an id below 0 is none."""
-    if ids.max() >= vocabulary_size:
-        for j, token in enumerate(block):
-            check_tokens(f"block[{j}].candidates.ids", list(token.candidates.ids), vocabulary_size)
-    in_order, drafted = np.sort(ids), np.array([token.id for token in block])
-    wrong_at: list[tuple[NDArray[np.bool_], Callable[[int], str]]] = [
-        (
-            (in_order[:, 1:] == in_order[:, :-1]).any(-1),
-            lambda j: "ids must differ",
-        ),
-        (
-            (ids != drafted[:, None]).all(-1),
-            lambda j: f"must hold the drafted token {drafted[j]}",
-        ),
-        (drops[:, 0] != 0, lambda j: f"the first drop must be 0, got {drops[j, 0]}"),
-        (
-            drops.max(-1) > MAX_DROP,
-            lambda j: f"drops must be at most {MAX_DROP}, got {drops[j].max()}",
-        ),
-    ]
-    for wrong, what in wrong_at:
-        if wrong.any():
-            j = int(wrong.argmax())
-            raise _wrong(j, what(j))
+    j: int, token: law_pb2.DraftedToken, most: int, vocabulary_size: int
+) -> Listed:
+    ids = array(_INT64, token.candidates.ids)
+    drops = array(_INT64, token.candidates.drops)
+    if not 1 <= len(ids) <= most or len(drops) != len(ids):
+        got = f"got {len(ids)} and {len(drops)}"
+        raise _wrong(j, f"must have 1 to {most} ids and as many drops, {got}")
+    if max(ids) >= vocabulary_size:
+        check_tokens(f"block[{j}].candidates.ids", list(ids), vocabulary_size)
+    if len(set(ids)) < len(ids):
+        raise _wrong(j, "ids must differ")
+    if token.id not in ids:
+        raise _wrong(j, f"must hold the drafted token {token.id}")
+    if drops[0]:
+        raise _wrong(j, f"the first drop must be 0, got {drops[0]}")
+    if (largest := max(drops)) > MAX_DROP:
+        raise _wrong(j, f"drops must be at most {MAX_DROP}, got {largest}")
+    return Listed(ids, drops)
 
 
 def _wrong(j: int, what: str) -> InvalidField:
@@ -162,17 +147,19 @@ def _wrong(j: int, what: str) -> InvalidField:
 
 def _read_log_probs(
     block: Sequence[law_pb2.DraftedToken], name: Literal["top_log_prob", "log_prob"]
-) -> NDArray[np.float64]:
-    values = [getattr(token, name) if token.HasField(name) else None for token in block]
-    for j, value in enumerate(values):
+) -> list[float]:
+    values: list[float] = []
+    for j, token in enumerate(block):
+        value = getattr(token, name) if token.HasField(name) else None
         if value is None or not value <= _ROUNDING:  # NaN is no log-probability, either
             got = "none" if value is None else f"{value:g}"
             raise InvalidField((f"block[{j}].{name}", f"must be set and at most 0, got {got}"))
-    return np.array(values, np.float64)
+        values.append(value)
+    return values
 
 
-def _read_deferrals(block: Sequence[law_pb2.DraftedToken]) -> NDArray[np.bool_]:
+def _read_deferrals(block: Sequence[law_pb2.DraftedToken]) -> list[bool]:
     for j, token in enumerate(block):
         if not token.HasField("defer"):
             raise InvalidField((f"block[{j}].defer", "must be set: the rule is the drafter's"))
-    return np.array([token.defer for token in block], np.bool_)
+    return [token.defer for token in block]

@@ -46,7 +46,7 @@ class VerifyStep(Step):
             raise InvalidField(("verify", "the session's mode has no blocks to verify"))
         self._drafted = CheckedBlock.read(request.block, law, facts.vocabulary_size)
         self._request = request
-        self._block: list[int] = self._drafted.ids.tolist()
+        self._block = self._drafted.ids
         self._base = request.position + len(request.append)
         self._context_length = facts.context_length
         self._law = law

@@ -80,7 +80,7 @@ def test_blocks_are_padded_without_mass() -> None:
 
 
 def test_an_empty_block_is_none() -> None:
-    assert read(LOSSLESS).ids.tolist() == []
+    assert read(LOSSLESS).ids == []
 
 
 def test_each_law_reads_what_it_needs() -> None:
