@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class Listed(NamedTuple):
-    """A token's candidates."""
+    """A token's candidates: at most K ids, and as many drops."""
 
     ids: "array[int]"
     drops: "array[int]"
