@@ -13,7 +13,6 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -138,7 +137,13 @@ class _Worker:
         while True:
             done = self._asked.get()
             sleep_until(time.perf_counter() + self._pass_s)
-            self._loop.call_soon_threadsafe(partial(done.set_result, None))
+            self._loop.call_soon_threadsafe(_tell, done)
+
+
+def _tell(done: asyncio.Future[None]) -> None:
+    """Who asked may be gone."""
+    if not done.done():
+        done.set_result(None)
 
 
 def _bind(cores: Sequence[int]) -> None:

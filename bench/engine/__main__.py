@@ -40,6 +40,11 @@ TOGETHER = [
 ]
 
 
+def steps_in(dtype: str) -> list[steps.Case]:
+    """Those that a model of this dtype has: weights are kept twice in bfloat16 alone."""
+    return [s for s in STEPS if dtype == "bfloat16" or s.weights != "bfloat16+float16"]
+
+
 def engine(
     pair: options.Pair = None,
     drafter: options.Drafter = None,
@@ -57,9 +62,10 @@ def engine(
     folders = {"drafter": models.drafter, "expert": models.expert}
     prompts = read_prompts(models.expert)
     check_room(prompts, max_tokens, models.context_length)
+    cases = steps_in(models.dtype)
     rates = [together.Rates(case) for case in TOGETHER]
-    with progress_bar(len(STEPS) + 4 + len(TOGETHER) * rate_repeats) as bar:
-        found = steps.measure(folders, models.dtype, STEPS, repeats, bar)
+    with progress_bar(len(cases) + 4 + len(TOGETHER) * rate_repeats) as bar:
+        found = steps.measure(folders, models.dtype, cases, repeats, bar)
         bar.say("loading the expert")
         model = load(models.expert, device="cpu", dtype=models.dtype)
         keep_freed_memory()

@@ -8,6 +8,7 @@ import torch
 from cascade.v1 import law_pb2
 
 from bench.engine import intrusion, limits, overhead, steps, together
+from bench.engine.__main__ import STEPS, steps_in
 from bench.engine.report import Run, findings, growth, share, speed_up, to_json, to_markdown
 from bench.progress import progress_bar
 from bench.prompts import Prompt
@@ -68,6 +69,14 @@ def test_the_report() -> None:
     assert row(text, "8") == ["100.0", "97.0", "4.0%", "5%"]
     assert row(text, "EXPERT") == ["11.0", "55.0", "5.00", "5"]
     assert json.loads(json.dumps(to_json(RUN)))["rates"][0]["times"] == 5
+
+
+def test_every_step_of_a_float32_run_can_be_taken() -> None:
+    cases = steps_in("float32")
+    assert {case.weights for case in cases} == {"auto", "int8", "int4"}
+    for case in cases:
+        load(TINY / case.role, device="cpu", dtype="float32", weights=case.weights)
+    assert steps_in("bfloat16") == STEPS
 
 
 def test_steps_and_overhead_are_really_measured() -> None:
