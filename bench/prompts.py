@@ -1,6 +1,6 @@
 """The prompts: HumanEval, every 20th problem, each as one user message in the expert's template."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,13 +24,12 @@ class Prompt:
 
 def read_prompts(expert: Path, limit: int | None = None) -> list[Prompt]:
     """Problems 0, 20, 40, ..., at most ``limit``."""
-    problems = list(read_problems().values())
-    return _encoded(expert, problems[::EVERY][:limit])
+    return encode(expert, _problems()[::EVERY][:limit])
 
 
 def warm_up_prompt(expert: Path) -> Prompt:
     """A problem that is none of those measured, so that no system has seen a measured one."""
-    return _encoded(expert, list(read_problems().values())[1:2])[0]
+    return encode(expert, _problems()[1:2])[0]
 
 
 def check_room(prompts: Sequence[Prompt], max_tokens: int, context_length: int) -> None:
@@ -47,17 +46,27 @@ def check_room(prompts: Sequence[Prompt], max_tokens: int, context_length: int) 
             )
 
 
-def _encoded(expert: Path, problems: list[dict[str, str]]) -> list[Prompt]:
-    """With the expert's chat template; where it has none, as the text stands."""
+def encode(expert: Path, problems: Iterable[tuple[str, str]], *, chat: bool = True) -> list[Prompt]:
+    """Problems, each a name and a text, as the expert sees them.
+
+    Args:
+        expert: the folder of its tokenizer.
+        problems: name and text of each.
+        chat: in its chat template, if it has one; else as the text stands.
+    """
     tokenizer = AutoTokenizer.from_pretrained(expert)
+    templated = chat and bool(tokenizer.chat_template)
     prompts = []
-    for problem in problems:
-        text = problem["prompt"]
-        if tokenizer.chat_template:
+    for name, text in problems:
+        if templated:
             messages = [{"role": "user", "content": text}]
             text = str(
                 tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
             )
-        ids = tokenizer.encode(text, add_special_tokens=not tokenizer.chat_template)
-        prompts.append(Prompt(problem["task_id"], tuple(ids), bool(tokenizer.chat_template)))
+        ids = tokenizer.encode(text, add_special_tokens=not templated)
+        prompts.append(Prompt(name, tuple(ids), templated))
     return prompts
+
+
+def _problems() -> list[tuple[str, str]]:
+    return [(problem["task_id"], problem["prompt"]) for problem in read_problems().values()]

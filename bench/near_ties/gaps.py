@@ -1,5 +1,6 @@
 """The expert's own view of a difference: how close the two tokens were."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,7 +8,9 @@ import torch
 from torch import Tensor
 
 from bench.near_ties.compare import Comparison
+from bench.progress import progress_bar
 from services.engine.model import DTYPES, Model, load
+from services.engine.weights import Weights
 
 
 @dataclass(frozen=True)
@@ -25,21 +28,35 @@ class View:
     """Distance of the largest logit to the next number of this precision."""
 
 
-def views(expert: Path, dtype: str, comparisons: list[Comparison]) -> dict[str, list[View]]:
+def views(
+    expert: Path, dtype: str, comparisons: Sequence[Comparison], weights: Weights = "auto"
+) -> dict[str, list[View]]:
     """For each problem whose answers part: how the expert sees the two tokens there.
 
     Loads the expert twice where the precision is not float32: what the run used, and float32 to
-    judge by.
+    judge by, with the same weights.
+
+    Args:
+        expert: its folder.
+        dtype: that the run used.
+        comparisons: of the answers.
+        weights: what the run kept the expert's in.
 
     Raises:
         ModelUnsupported: the engine can't run the model.
     """
     parted = [c for c in comparisons if c.parted is not None]
     found: dict[str, list[View]] = {c.prompt.name: [] for c in parted}
-    for precision in dict.fromkeys([dtype, "float32"]) if parted else ():
-        model = load(expert, device="cpu", dtype=precision)
-        for comparison in parted:
-            found[comparison.prompt.name] += _views(model, precision, comparison)
+    precisions = list(dict.fromkeys([dtype, "float32"])) if parted else []
+    rounded: Weights = weights if weights in ("int8", "int4") else "auto"
+    with progress_bar(len(precisions) * len(parted)) as bar:
+        for precision in precisions:
+            bar.say(f"loading the expert in {precision}")
+            model = load(expert, device="cpu", dtype=precision, weights=rounded)
+            for comparison in parted:
+                bar.say(f"{comparison.prompt.name} in {precision}")
+                found[comparison.prompt.name] += _views(model, precision, comparison)
+                bar.advance()
     return found
 
 

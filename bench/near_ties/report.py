@@ -22,6 +22,8 @@ class SetUp:
     """Names of drafter and expert."""
     dtype: str
     max_tokens: int
+    problems: str = "every 20th problem"
+    """Of HumanEval."""
 
     def lines(self) -> list[str]:
         """One fact a line."""
@@ -29,7 +31,7 @@ class SetUp:
         return [
             *self.machine.lines(),
             f"Models: drafter {drafter}, expert {expert}, {self.dtype}",
-            f"Answers of at most {self.max_tokens} tokens to HumanEval, every 20th problem",
+            f"Answers of at most {self.max_tokens} tokens to HumanEval, {self.problems}",
         ]
 
     def to_json(self) -> dict[str, Any]:

@@ -2,23 +2,28 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
 from bench import options, results
 from bench.errors import BadOption
 from bench.machine import Watch
+from bench.near_ties import report as near_ties
+from bench.near_ties.compare import Comparison
+from bench.near_ties.gaps import views
 from bench.pair import Pair, choose_pair
 from bench.progress import progress_bar
 from bench.quality.ask import Asking, ask, settings
 from bench.quality.judge import judge
 from bench.quality.kept import NAME, keeping
+from bench.quality.parted import comparisons
 from bench.quality.plot import save_plot
 from bench.quality.problems import read_problems
 from bench.quality.report import Run, to_json, to_markdown
 from bench.quality.sandbox import isolation
 from bench.quality.systems import ALL, DEFAULT, parse_systems
+from services.engine.weights import Weights
 
 IMAGES = Path("docs/images")
 KEEP = options.RESULTS / "quality"
@@ -82,10 +87,31 @@ def quality(
     markdown = to_markdown(run, os.path.relpath(picture, out))
     path = results.write(out, "quality", markdown, to_json(run))
     print(path.read_text())
+    if compared := comparisons(judged, models, problems, chat=chat):
+        _tell_near_ties(run, models, compared, out)
     print(
         f"Written to {path}, {path.with_suffix('.json')} and {picture}; the answers are in "
         f"{keep / NAME}"
     )
+
+
+def _tell_near_ties(run: Run, models: Pair, compared: list[Comparison], out: Path) -> None:
+    """Writes how close the two tokens were wherever lossless parts from the expert."""
+    seen = views(models.expert, models.dtype, compared, cast(Weights, models.expert_weights))
+    set_up = near_ties.SetUp(
+        run.machine,
+        models.names,
+        models.dtype,
+        run.settings["max_tokens"],
+        f"{len(run.problems)} problems, as `bench.quality` has kept them",
+    )
+    path = results.write(
+        out,
+        "quality_near_ties",
+        near_ties.greedy_markdown(set_up, compared, seen),
+        near_ties.greedy_json(set_up, compared, seen),
+    )
+    print(f"Where lossless parts from the expert: {path}")
 
 
 def _name(models: Pair) -> str:

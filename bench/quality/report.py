@@ -138,7 +138,7 @@ def _besides(run: Run) -> list[str]:
             f"Lossless: {lossless.identical} of {len(run.problems)} answers are the expert's token "
             f"for token; {lossless.only_expert} pass in the expert's alone and "
             f"{lossless.only_system} in the lossless one's alone. On paper all are equal; only "
-            "rounding between nearly tied tokens may part them (`make bench-near-ties`)."
+            "rounding between nearly tied tokens may part them ([how near](quality_near_ties.md))."
         )
     return parts
 

@@ -1,6 +1,7 @@
 """Quality: systems, kept answers, intervals, figures and the report."""
 
 import json
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,21 @@ from cascade.v1.router_pb2 import Statistics
 
 from bench.answer import Answer
 from bench.errors import BadOption
+from bench.near_ties.gaps import views
+from bench.pair import Pair
 from bench.progress import progress_bar
 from bench.quality.ask import Asking, ask
 from bench.quality.interval import wilson
 from bench.quality.judge import judge
 from bench.quality.kept import NAME, Kept, KeptAnswer, keeping
+from bench.quality.parted import comparisons
 from bench.quality.plot import save_plot
 from bench.quality.problems import read_problems
 from bench.quality.report import Run, to_json, to_markdown
 from bench.quality.sandbox import Judgement
 from bench.quality.summary import Beside, Judged, beside, expert_calls, summarise
 from bench.quality.systems import ALL, DEFAULT, EXPERT, LOSSLESS, System, parse_systems
+from tests.services import TINY
 from tests.unit.bench_samples import an_answer, statistics
 from tests.unit.test_bench_report import MACHINE
 
@@ -280,3 +285,36 @@ def test_the_report_of_one_system_alone(tmp_path: Path) -> None:
         text = to_markdown(run, "quality-pair.png")
         assert "nothing to compare" in text
         assert text.endswith("## What failed\n\nNothing.\n")
+
+
+def test_where_lossless_parts_from_the_expert_its_logits_are_told() -> None:
+    models = Pair(TINY / "drafter", TINY / "expert", "float32")
+    problems = read_problems(2)
+    answers = [an_answer(4), an_answer(4)]
+    other = replace(answers[1], token_ids=(*answers[1].token_ids[:2], 99, 98))
+    of = {
+        EXPERT: [judged(True, answer) for answer in answers],
+        LOSSLESS: [judged(True, answers[0]), judged(True, other)],
+    }
+    compared = comparisons(of, models, problems, chat=False)
+    assert [c.difference for c in compared] == [None, 2]
+    assert [c.prompt.token_ids for c in compared] == [tuple(p.prompt.encode()) for p in problems]
+    seen = views(models.expert, models.dtype, compared)
+    assert list(seen) == [problems[1].name]
+    rounded = views(models.expert, models.dtype, compared, "int4")
+    assert [v.gap for v in rounded[problems[1].name]] != [v.gap for v in seen[problems[1].name]]
+    assert not comparisons({EXPERT: of[EXPERT]}, models, problems, chat=False)
+    assert not comparisons({LOSSLESS: of[LOSSLESS]}, models, problems, chat=False)
+
+
+def test_a_message_is_compared_as_the_template_has_it(tmp_path: Path) -> None:
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(TINY / "expert" / name, tmp_path)
+    (tmp_path / "chat_template.jinja").write_text("<{{ messages[0].content }}>")
+    models = Pair(TINY / "drafter", tmp_path, "float32")
+    of = {EXPERT: [judged(True)], LOSSLESS: [judged(True)]}
+    problems = read_problems(1)
+    text = problems[0].prompt
+    for chat, seen in ((True, f"<{text}>"), (False, text)):
+        (compared,) = comparisons(of, models, problems, chat=chat)
+        assert compared.prompt.token_ids == tuple(seen.encode())
