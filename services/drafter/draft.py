@@ -65,20 +65,21 @@ class DraftStep(Step):
                 ("stop_at_deferral", "must be false: the law's rule defers no draft")
             )
         check_tokens("append", list(request.append), facts.vocabulary_size)
+        self._base = request.position + len(request.append)
+        check_length("max_tokens", self._base + request.max_tokens, facts.context_length)
         _check_forks(request, facts)
         self._request = request
-        self._context_length = facts.context_length
         self._law = law
         self._end_token_ids = end_token_ids
         self._emit = emit
         self._log_probs = log_probs
         self._drafted = 0
-        self._position = 0
+        self._position = self._base
         self._top_prob = 1.0
         """Of the last token, if it is looked at."""
         self._chance = 1.0
         """That all tokens so far are accepted, if that is known."""
-        self._piece = drafter_pb2.DraftedBlock(step_id=request.step_id)
+        self._piece = drafter_pb2.DraftedBlock(step_id=request.step_id, position=self._base)
         self._forks: list[tuple[int, Step]] = []
         if request.forks:
             assert emit_forks is not None, "whoever asks for forks takes what is drafted on them"
@@ -90,11 +91,8 @@ class DraftStep(Step):
         """Truncates, appends."""
         request = self._request
         check_position(session, request.position, list(request.append))
-        base = request.position + len(request.append)
-        check_length("max_tokens", base + request.max_tokens, self._context_length)
         session.rebase(request.position, list(request.append))
-        self._piece.position = self._position = base
-        if request.max_tokens == 0 and session.slot.length == base:
+        if request.max_tokens == 0 and session.slot.length == self._base:
             self._send(last=True)
             return False
         return True

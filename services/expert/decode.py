@@ -44,21 +44,19 @@ class DecodeStep(Step):
         if request.max_tokens < 1:
             raise InvalidField(("max_tokens", f"must be at least 1, got {request.max_tokens}"))
         check_tokens("append", list(request.append), facts.vocabulary_size)
+        self._position = request.position + len(request.append)
+        check_length("max_tokens", self._position + request.max_tokens, facts.context_length)
         self._request = request
-        self._context_length = facts.context_length
         self._law = law
         self._end_token_ids = end_token_ids
         self._emit = emit
         self._log_probs = log_probs
         self._decoded = 0
-        self._position = request.position + len(request.append)
-        self._piece = pb.DecodedTokens(step_id=request.step_id)
+        self._piece = pb.DecodedTokens(step_id=request.step_id, position=self._position)
 
     def begin(self, session: Session) -> bool:
         """Truncates and appends, unless the step is stale."""
         request = self._request
-        self._piece.position = self._position
-        check_length("max_tokens", self._piece.position + request.max_tokens, self._context_length)
         if not rebase_or_stale(
             session, request.position, list(request.append), request.prefix_hash
         ):

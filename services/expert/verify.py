@@ -48,7 +48,7 @@ class VerifyStep(Step):
         self._request = request
         self._block = self._drafted.ids
         self._base = request.position + len(request.append)
-        self._context_length = facts.context_length
+        check_length("block", self._base + len(self._block), facts.context_length)
         self._law = law
         # A bonus needs room for one token more.
         self._bonus = law.law.allows_bonus and self._base + len(self._block) < facts.context_length
@@ -60,7 +60,6 @@ class VerifyStep(Step):
     def begin(self, session: Session) -> bool:
         """Truncates and appends, unless the block is stale."""
         request = self._request
-        check_length("block", self._base + len(self._block), self._context_length)
         if not rebase_or_stale(
             session, request.position, list(request.append), request.prefix_hash
         ):

@@ -8,13 +8,13 @@ from typing import Generic, TypeVar
 
 import grpc
 from cascade.v1 import drafter_pb2, expert_pb2
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from services.engine.model import ModelFacts
 from services.engine.step import Step
 from services.errors import CascadeError, InvalidField
 from services.pod.law import SessionLaw
-from services.pod.stream import Emit, Pod, check_tokens
+from services.pod.stream import NO_MESSAGE, Emit, Pod, check_tokens
 from services.serving.status import abort
 
 Request = TypeVar("Request", bound=Message)
@@ -71,7 +71,10 @@ class SessionServicer(ABC, Generic[Request, Response]):
             await abort(context, error)
 
     async def _session(self, requests: AsyncIterator[Request]) -> AsyncGenerator[Response, None]:
-        first = await anext(aiter(requests), None)
+        try:
+            first = await anext(aiter(requests), None)
+        except DecodeError:
+            raise InvalidField(NO_MESSAGE) from None
         if first is None:
             return
         opening = self.opening(first)

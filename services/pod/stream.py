@@ -5,17 +5,25 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from functools import partial
 from typing import Any, TypeVar
 
+import structlog
+from google.protobuf.message import DecodeError
+
 from services.engine.engine import Engine
 from services.engine.session import Session
 from services.engine.step import Step
-from services.errors import CascadeError, InvalidField, PeerLost
+from services.errors import CascadeError, EngineFailed, InvalidField, PeerLost
 from services.pod.metrics import PodMetrics
 from services.pod.outbox import Outbox
 from services.pod.record import SessionRecord
 from services.serving.slots import Slots
 
+log = structlog.get_logger()
+
 Request = TypeVar("Request")
 Response = TypeVar("Response")
+
+NO_MESSAGE = ("request", "its bytes are no message of this service")
+"""What is wrong with a message that can't be read."""
 
 Emit = Callable[[Response | CascadeError], None]
 """Hands a result of a step, or the error that ends the session, to the stream.  Thread-safe."""
@@ -101,6 +109,11 @@ class Pod:
             results.put_nowait(None)
         except CascadeError as error:
             results.put_nowait(error)
+        except DecodeError:
+            results.put_nowait(InvalidField(NO_MESSAGE))
+        except Exception as error:  # nothing else would end the session
+            log.exception("a session's steps can't be read")
+            results.put_nowait(EngineFailed(f"a step can't be taken: {type(error).__name__}"))
 
 
 def check_tokens(field: str, ids: list[int], vocabulary_size: int) -> None:
