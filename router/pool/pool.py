@@ -70,6 +70,7 @@ class Pool:
             PairMismatch: all that there are were refused.
         """
         self._discovering = asyncio.create_task(self._discover())
+        self._discovering.add_done_callback(self._discovery_ended)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 while True:
@@ -111,6 +112,11 @@ class Pool:
         async with contextlib.aclosing(self._discovery.views()) as views:
             async for view in views:
                 self._update(view)
+
+    def _discovery_ended(self, discovering: asyncio.Task[None]) -> None:
+        """Static discovery ends at once; otherwise the pods that there are stay all there is."""
+        if not discovering.cancelled() and (error := discovering.exception()):
+            log.error("discovery failed", role=self.role, exc_info=error)
 
     def _update(self, view: View) -> None:
         """Follows pods that came; lets go of those that went once their sessions are over."""

@@ -66,7 +66,8 @@ class Tokenizer:
         ``special`` adds what the model wants around a text, like its begin token: True for raw
         text, False for a rendered chat, whose template writes them itself.
         """
-        return self._tokenizer.encode(text, add_special_tokens=special).ids
+        # As a batch of one, other threads go on meanwhile: a single text would hold their lock.
+        return self._tokenizer.encode_batch([text], add_special_tokens=special)[0].ids
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Text of the tokens.  Special tokens and unknown ids give none."""

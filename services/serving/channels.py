@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import grpc
@@ -18,6 +19,15 @@ class ClientTls:
     files: TlsFiles
     name: str = ""
     """The name that the server's certificate must have.  Empty: the host of its address."""
+
+    @cached_property
+    def watched(self) -> Watched[Pem]:
+        """The files' content, for all channels: one that is new has what the others have.
+
+        Raises:
+            ValueError: none was open before, and a file can't be used.
+        """
+        return Watched(self.files.paths, self.files.load)
 
     @property
     def options(self) -> Options:
@@ -78,7 +88,7 @@ class _RenewedChannel(grpc.aio.Channel):
         self._address = address
         self._tls = tls
         self._options = [*tls.options, *options]
-        self._watched = Watched(tls.files.paths, tls.files.load)
+        self._watched = tls.watched
         self._generations = [self._open(self._watched.current())]
 
     def _open(self, pem: Pem) -> _Generation:

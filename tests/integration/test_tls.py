@@ -119,6 +119,25 @@ async def test_half_a_replaced_pair_leaves_the_old_one(authority: Authority) -> 
         assert shown(address, client) != first
 
 
+async def test_a_channel_made_while_the_files_are_unusable_has_the_old_ones(
+    authority: Authority,
+) -> None:
+    """As a router's to a pod that comes while half of a pair is replaced."""
+    server, client = authority.issue("server"), authority.issue("client")
+    tls = ClientTls(files(client, authority))
+    async with serving(files(server, authority)) as address:
+        async with open_channel(address, tls) as channel:
+            await check(channel)
+        key = client.key.read_bytes()
+        client.key.write_bytes(b"")
+        async with open_channel(address, tls) as channel:
+            await check(channel)
+        client.key.write_bytes(key)
+        client.replace_with(authority.issue("later"))
+        async with open_channel(address, tls) as channel:
+            await check(channel)
+
+
 def shown(address: str, client: TlsFiles) -> bytes:
     """The certificate that a new connection is shown."""
     context = ssl.create_default_context(cafile=client.authority)

@@ -1,5 +1,6 @@
 """The alerts, as Prometheus itself reads them: which fire for which series."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,6 +11,7 @@ import yaml
 
 from k8s.objects import of_kind
 from k8s.render import render_with
+from services import errors
 
 PROMTOOL = shutil.which("promtool") or ""
 ROLES = ("drafter", "expert", "router")
@@ -33,7 +35,7 @@ WELL = {
     **{f'cascade:kv_cache_usage_perc{{job="{role}"}}': "0.9x180" for role in ROLES[:2]},
     'cascade:num_preemptions_total{job="expert"}': "0+5x180",
     f'{ANSWERS}{{job="router"}}': "0+1000x180",
-    f'{FAILURES}{{job="router", error="PeerLost"}}': "0+9x180",
+    f'{FAILURES}{{job="router", error="NoPodLeft"}}': "0+9x180",
     f'{FAILURES}{{job="router", error="InvalidField"}}': "0+500x180",
     f'{DRAFTED}{{job="router"}}': "0+1000x180",
     f'{ACCEPTED}{{job="router"}}': "0+210x180",
@@ -68,7 +70,7 @@ CASES: list[tuple[str, dict[str, str], set[str]]] = [
     ),
     (
         "pods are lost",
-        {f'{FAILURES}{{job="router", error="PeerLost"}}': "0+20x180"},
+        {f'{FAILURES}{{job="router", error="NoPodLeft"}}': "0+20x180"},
         {"CascadeAnswersFail"},
     ),
     (
@@ -104,6 +106,17 @@ def in_namespace(series: str) -> str:
 def test_every_alert_has_a_case(rules: Any) -> None:
     alerts = {rule["alert"] for group in rules["groups"] for rule in group["rules"]}
     assert alerts == set.union(*(fires for _, _, fires in CASES))
+
+
+def test_the_errors_that_alerts_name_are_raised(rules: Any) -> None:
+    expressions = [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
+    named = {
+        error
+        for names in re.findall('error=~?"([^"]*)"', " ".join(expressions))
+        for error in names.split("|")
+    }
+    raised = {kind.__name__ for kind in vars(errors).values() if isinstance(kind, type)}
+    assert "NoPodLeft" in named <= raised
 
 
 @pytest.mark.parametrize(("name", "change", "fires"), CASES, ids=[name for name, _, _ in CASES])

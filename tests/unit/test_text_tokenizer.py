@@ -1,5 +1,8 @@
 """Encoding and chat templates as transformers has them."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -181,3 +184,18 @@ def test_a_model_may_have_no_template(template: str | None) -> None:
 def test_a_chat_has_messages() -> None:
     with pytest.raises(ChatTemplateError, match="at least one message"):
         ours(QWEN).render_chat([])
+
+
+def test_other_threads_go_on_while_a_long_text_is_encoded() -> None:
+    """The event loop among them, which many answers share: an encoder may not hold them all up."""
+    tokenizer = Tokenizer(dump(raw_trained()))
+    text, took, moments = 1000 * "def f(x): return x + 1\n", 0.0, [0.0]
+    while took < 0.3:
+        text *= 2
+        moments = [began := time.perf_counter()]
+        with ThreadPoolExecutor(1) as pool:
+            encoding = pool.submit(tokenizer.encode, text, special=False)
+            while not encoding.done():
+                moments.append(time.perf_counter())
+        took = moments[-1] - began
+    assert max(b - a for a, b in pairwise(moments)) < took / 2
