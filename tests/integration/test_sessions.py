@@ -366,24 +366,25 @@ BEYOND = 2**32 - 1
 @pytest.mark.parametrize(
     ("step", "field"),
     [
-        (expert_pb2.VerifyRequest(verify={"position": BEYOND, "append": [1]}), "block"),
-        (
-            expert_pb2.VerifyRequest(decode={"position": BEYOND, "append": [1], "max_tokens": 1}),
-            "max_tokens",
-        ),
+        (expert_pb2.VerifyStep(position=BEYOND, append=[1]), "block"),
+        (expert_pb2.DecodeStep(position=BEYOND, append=[1], max_tokens=1), "max_tokens"),
         (b"\xff\xff no message", "request"),
     ],
     ids=["verify", "decode", "no message"],
 )
 async def test_a_step_that_the_expert_cannot_take_ends_its_session(
-    step: expert_pb2.VerifyRequest | bytes, field: str, tiny_services: Services
+    step: expert_pb2.VerifyStep | expert_pb2.DecodeStep | bytes, field: str, tiny_services: Services
 ) -> None:
     """And frees its slot, though the caller, who has said all, still waits."""
     async with open_channel(tiny_services.expert.address) as channel:
-        call = channel.stream_stream("/cascade.v1.ExpertService/Verify")()
+        call: Any = channel.stream_stream("/cascade.v1.ExpertService/Verify")()
         opening = expert_pb2.VerifyRequest(open=expert_pb2.OpenVerify(law=LAW))
         await call.write(opening.SerializeToString())
-        await call.write(step if isinstance(step, bytes) else step.SerializeToString())
+        if isinstance(step, expert_pb2.VerifyStep):
+            step = expert_pb2.VerifyRequest(verify=step).SerializeToString()
+        elif isinstance(step, expert_pb2.DecodeStep):
+            step = expert_pb2.VerifyRequest(decode=step).SerializeToString()
+        await call.write(step)
         await call.done_writing()
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             async with asyncio.timeout(20):
@@ -401,7 +402,7 @@ async def test_a_step_that_the_expert_cannot_take_ends_its_session(
 
 async def test_a_first_message_that_is_none_is_refused(tiny_services: Services) -> None:
     async with open_channel(tiny_services.drafter.address) as channel:
-        call = channel.stream_stream("/cascade.v1.DrafterService/Draft")()
+        call: Any = channel.stream_stream("/cascade.v1.DrafterService/Draft")()
         await call.write(b"\xff\xff no message")
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             [answer async for answer in call]
