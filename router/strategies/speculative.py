@@ -6,35 +6,34 @@ the drafter makes the next block meanwhile as if all of this one were accepted, 
 it at once; what was built on a wrong prediction is stale there and costs no pass.  On forks of that
 draft it also prepares what would follow the most likely rejections, so that these take no longer.
 The tokens are the same either way: each depends on the tokens before it and its keyed noise alone.
+
+What is decided counts, even if a pod is lost for good before the client has it.  Dropped, it would
+be decided anew with other noise, and whether it is dropped would depend on what it is: only after a
+rejection is a draft started, which tells that there is no drafter.
 """
 
-import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import aclosing
-from typing import TypeVar
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
 
 from cascade.v1 import drafter_pb2, expert_pb2, law_pb2
 
 from router.pace import Draft, Pace, Pass
 from router.sessions import DrafterSession, ExpertSession
 from router.strategies.blocks import Flight
+from router.strategies.first import First, Piece
 from router.strategies.law import follows_a_token_cascade, takes_bonus
 from router.strategies.pipeline import Pipeline
 from router.strategies.task import Emitted, Task
 from router.strategies.token_cascade import token_cascade
-from services.errors import EngineFailed
+from services.errors import CascadeError, EngineFailed
 
 BLOCK_LENGTH = 5
 """Tokens drafted in the first rounds, where a bonus token may follow; one more elsewhere."""
 
 _LONG_FEED = 8
 """Tokens fed beside a block: a step that is fed more is no measure of the next ones."""
-
-Piece = drafter_pb2.DraftedBlock | drafter_pb2.DraftedForks
-
-T = TypeVar("T")
 
 
 async def speculate(task: Task) -> AsyncIterator[Emitted]:
@@ -62,13 +61,15 @@ async def speculate(task: Task) -> AsyncIterator[Emitted]:
     await rounds.connect(await task.open_expert())
     try:
         while not pipeline.done:
+            rounds.check_loss()
             if rounds.may_go_alone:
                 async for emitted in rounds.decode_alone():
                     yield emitted
             else:
                 await rounds.draft()
                 if emitted := await rounds.advance():
-                    await rounds.draft()  # first: it need not wait until the client has these
+                    with rounds.outliving():
+                        await rounds.draft()  # first: it need not wait until the client has these
                     yield emitted
     finally:
         rounds.leave()
@@ -93,8 +94,25 @@ class _Rounds:
         """What the expert still answers, in order; None: a pass that only fills its cache."""
         self._at_expert = 0
         """How many of the decided tokens the expert has."""
-        self._piece: asyncio.Task[Piece] | None = None
-        self._verdict: asyncio.Task[expert_pb2.Verdict] | None = None
+        self._first = First(drafter.piece, lambda: self._expert.verdict())
+        self._loss: CascadeError | None = None
+
+    @contextmanager
+    def outliving(self) -> Iterator[None]:
+        """What follows a decision: no loss on the way keeps what was decided from the client."""
+        try:
+            yield
+        except CascadeError as error:
+            self._loss = error
+
+    def check_loss(self) -> None:
+        """Tells of a loss, once nothing that was decided waits.
+
+        Raises:
+            CascadeError: NoPodLeft, or whatever else ends a session.
+        """
+        if self._loss:
+            raise self._loss
 
     async def draft(self) -> None:
         """Starts the next draft, if there is one to start."""
@@ -163,12 +181,14 @@ class _Rounds:
 
     async def advance(self) -> Emitted:
         """Waits for one of the two, and does what follows; what was decided, if anything."""
-        piece, verdict = await self._next()
+        drafting = self._pipeline.drafting or self._pipeline.forking
+        piece, verdict = await self._first.of(piece=drafting, verdict=bool(self._under_way))
         emitted: Emitted = []
         if verdict is not None:
             emitted = await self._decide(verdict)
         if piece is not None and piece.step_id == self._draft_id:
-            await self._take(piece)
+            with self.outliving():
+                await self._take(piece)
         return emitted
 
     async def _take(self, piece: Piece) -> None:
@@ -186,24 +206,6 @@ class _Rounds:
             flight = pipeline.drafted(piece)
         if flight:
             await self._send(flight)
-
-    async def _next(self) -> tuple[Piece | None, expert_pb2.Verdict | None]:
-        """What came first, or both."""
-        drafting = self._pipeline.drafting or self._pipeline.forking
-        if self._piece is None and self._verdict is None and drafting != bool(self._under_way):
-            if drafting:
-                return await self._drafter.piece(), None
-            return None, await self._expert.verdict()
-        if drafting and self._piece is None:
-            self._piece = asyncio.create_task(self._drafter.piece())
-        if self._under_way and self._verdict is None:
-            self._verdict = asyncio.create_task(self._expert.verdict())
-        reading = [task for task in (self._piece, self._verdict) if task is not None]
-        assert reading, "the pipeline waits for one of them"
-        await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
-        piece, self._piece = _taken(self._piece)
-        verdict, self._verdict = _taken(self._verdict)
-        return piece, verdict
 
     async def _send(self, flight: Flight) -> None:
         """Sends a block, with the decided tokens before it that the expert has not seen.
@@ -266,7 +268,8 @@ class _Rounds:
         if not pipeline.flights:
             self._at_expert = pipeline.decided
         if prepared := pipeline.prepared():
-            await self._send(prepared)
+            with self.outliving():
+                await self._send(prepared)
         return emitted
 
     def _compare(self, flight: Flight, verdict: expert_pb2.Verdict) -> None:
@@ -280,16 +283,7 @@ class _Rounds:
 
     def leave(self) -> None:
         """Lets go of what is still awaited."""
-        for reading in (self._piece, self._verdict):
-            if reading is not None and not reading.cancel() and not reading.cancelled():
-                reading.exception()  # known: the other's came first
-
-
-def _taken(reading: "asyncio.Task[T] | None") -> "tuple[T | None, asyncio.Task[T] | None]":
-    """The result of a reading that is done, and what is left to wait for."""
-    if reading is None or not reading.done():
-        return None, reading
-    return reading.result(), None
+        self._first.leave()
 
 
 def _trip_ms(began: float, timing: law_pb2.StepTiming) -> float:

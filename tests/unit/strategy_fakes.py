@@ -13,7 +13,7 @@ from router.recorder import Recorder
 from router.request import Request
 from router.sessions import DrafterSession, DraftOrder, ExpertSession
 from router.strategies import STRATEGIES, Task
-from router.strategies.speculative import Piece
+from router.strategies.first import Piece
 from router.text import AnswerText
 from services.tokens import TokenSequence
 from tests.unit.text_samples import byte_level

@@ -14,7 +14,7 @@ from router.discovery import Endpoint
 from router.pool import Lease, Pod
 from router.pool.patience import Patience
 from router.sessions import DrafterSession, DraftOrder, ExpertSession
-from router.strategies.speculative import Piece
+from router.strategies.first import Piece
 from router.survival import Opener, SurvivingDrafter, SurvivingExpert
 from router.survival.held import Closable, Held
 from router.survival.silence import Silence
