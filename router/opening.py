@@ -1,6 +1,6 @@
 """The sessions of one answer, opened when its strategy first asks for them."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
@@ -15,9 +15,10 @@ from router.recorder import Recorder
 from router.request import Request
 from router.sessions import DrafterSession, ExpertSession
 from router.streams import GrpcDrafterSession, GrpcExpertSession, Traffic
-from router.survival import Opener, SurvivingDrafter, SurvivingExpert
-from router.survival.held import S
+from router.survival import Opener, SlotOrder, SurvivingDrafter, SurvivingExpert
+from router.survival.held import Held, S
 from router.survival.opener import OpenSession
+from router.survival.order import Open
 
 
 class Sessions:
@@ -41,6 +42,7 @@ class Sessions:
         self._metrics = metrics
         self._time_remaining = time_remaining
         self._stack = ExitStack()
+        self._order = SlotOrder()
         self.drafter_traffic, self.expert_traffic = Traffic(), Traffic()
 
     def __enter__(self) -> "Sessions":
@@ -60,7 +62,9 @@ class Sessions:
         Raises:
             CascadeError: no slot, or no pod.
         """
-        opener = self._opener(self._pair.drafters, partial(self._open_drafter, law))
+        opener = self._opener(
+            self._pair.drafters, partial(self._open_drafter, law), self._order.reopen_drafter
+        )
         held = await opener.open(patiently=self._recorder.began)
         session = SurvivingDrafter(opener, held)
         self._stack.callback(session.close)
@@ -72,9 +76,12 @@ class Sessions:
         Raises:
             CascadeError: no slot, or no pod.
         """
-        opener = self._opener(self._pair.experts, partial(self._open_expert, law))
+        opener = self._opener(
+            self._pair.experts, partial(self._open_expert, law), self._order.reopen_expert
+        )
         held = await opener.open(patiently=self._recorder.began)
         session = SurvivingExpert(opener, held)
+        self._order.give_way = session.give_way
         self._stack.callback(session.close)
         return session
 
@@ -82,12 +89,25 @@ class Sessions:
         """Ends those that are open; others may be opened after."""
         self._stack.close()
 
-    def _opener(self, pool: Pool, open_session: OpenSession[S]) -> Opener[S]:
+    def _opener(
+        self,
+        pool: Pool,
+        open_session: OpenSession[S],
+        in_order: Callable[[Open[S]], Awaitable[Held[S]]],
+    ) -> Opener[S]:
         def on_failover() -> None:
             self._recorder.failed_over()
             self._metrics.failed_over(pool.role)
 
-        return Opener(pool, open_session, self._request.prompt, self._time_remaining, on_failover)
+        return Opener(
+            pool,
+            open_session,
+            self._request.prompt,
+            len(self._request.prompt) + self._request.max_tokens,
+            self._time_remaining,
+            on_failover,
+            in_order,
+        )
 
     async def _open_drafter(
         self, law: law_pb2.Law | None, channel: grpc.aio.Channel, timeout_s: float | None

@@ -23,8 +23,14 @@ class Pair:
     tokenizer: Tokenizer
     end_token_ids: frozenset[int]
     """The union of both models' end tokens."""
-    context_length: int
-    """What both models can hold."""
+    _first_length: int
+    """What the first pods could hold, both of them."""
+
+    @property
+    def context_length(self) -> int:
+        """What a pod of each role can hold now; without any, what the first ones could."""
+        now = min(self.drafters.context_length, self.experts.context_length)
+        return now or self._first_length
 
     async def close(self) -> None:
         """Closes all channels."""

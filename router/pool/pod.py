@@ -64,6 +64,11 @@ class Pod:
         return self.endpoint.address
 
     @property
+    def context_length(self) -> int:
+        """Tokens of a session that it can hold; 0 while it does not say."""
+        return self.info.context_length if self.info else 0
+
+    @property
     def state(self) -> str:
         """For people and metrics: refused, unreachable, draining, left_alone or available."""
         if self.refused:

@@ -84,15 +84,25 @@ class Pool:
         where = ", ".join(self._pods) or "any address"
         raise PeerLost(f"no {self.role} at {where} within {timeout_s:g} s")
 
-    def lease(self, prompt: Sequence[int], without: Collection[Pod] = ()) -> Lease | None:
+    @property
+    def context_length(self) -> int:
+        """Tokens of the longest session that a pod can hold; 0 while none says."""
+        return max((pod.context_length for pod in self.pods if not pod.refused), default=0)
+
+    def lease(
+        self, prompt: Sequence[int], length: int, without: Collection[Pod] = ()
+    ) -> Lease | None:
         """A hold on the best pod that is available; None: there is none.
 
         Args:
             prompt: of the session; those that begin alike get the same pod of equals.
+            length: tokens that the session may come to.
             without: pods that are not wanted.
         """
         available = {
-            pod.address: pod for pod in self.pods if pod.state == "available" and pod not in without
+            pod.address: pod
+            for pod in self.pods
+            if pod.state == "available" and pod.context_length >= length and pod not in without
         }
         best = choose([pod.load for pod in available.values()], self._zone, prompt)
         if best is None:

@@ -9,5 +9,6 @@ alone, so the answer is the same (docs/architecture.md, "When a pod is lost").
 from router.survival.drafter import SurvivingDrafter
 from router.survival.expert import SurvivingExpert
 from router.survival.opener import Opener
+from router.survival.order import SlotOrder
 
-__all__ = ["Opener", "SurvivingDrafter", "SurvivingExpert"]
+__all__ = ["Opener", "SlotOrder", "SurvivingDrafter", "SurvivingExpert"]

@@ -32,6 +32,7 @@ class Held(Generic[S]):
         self._patience = patience
         self._silence = Silence(patience.limit_s, lease.pod.probe, self._give_up)
         self._given_up = False
+        self._why = ""
 
     async def wait(self, answer: Awaitable[T]) -> T:
         """An answer of the session; one at a time is waited for.
@@ -58,7 +59,7 @@ class Held(Generic[S]):
             task = asyncio.current_task()
             if not self._given_up or (task is not None and task.cancelling()):
                 raise
-            raise PeerLost(f"{self._lease.pod.address} is lost or silent") from None
+            raise PeerLost(f"{self._lease.pod.address} {self._why}") from None
 
     def lost(self) -> None:
         """The pod is: nothing more comes of it."""
@@ -66,12 +67,18 @@ class Held(Generic[S]):
         self._lease.lost()
         self._give_up()
 
+    def give_way(self) -> None:
+        """Frees the slot of a session that is to go on elsewhere, though its pod is there."""
+        self._silence.close()
+        self._lease.close()
+        self._give_up("has its slot back")
+
     def close(self) -> None:
         """Frees the slot."""
         self._silence.close()
         self.session.close()
         self._lease.close()
 
-    def _give_up(self) -> None:
-        self._given_up = True
+    def _give_up(self, why: str = "is lost or silent") -> None:
+        self._given_up, self._why = True, why
         self.session.close()

@@ -1,7 +1,7 @@
 """Opens the sessions of one answer on pods of one role."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import closing
 from typing import Any, Generic
 
@@ -10,6 +10,7 @@ import grpc
 from router.backoff import Backoff
 from router.pool import Lease, Pod, Pool
 from router.survival.held import Held, S
+from router.survival.order import Open
 from router.survival.silence import Silence
 from services.errors import NoPodLeft, Overloaded, PeerLost
 
@@ -30,8 +31,10 @@ class Opener(Generic[S]):
         pool: Pool,
         open_session: OpenSession[S],
         prompt: Sequence[int],
+        length: int,
         time_remaining: Callable[[], float | None],
         on_failover: Callable[[], None],
+        in_order: Callable[[Open[S]], Awaitable[Held[S]]],
     ) -> None:
         """Opens nothing yet.
 
@@ -39,14 +42,18 @@ class Opener(Generic[S]):
             pool: of the pods.
             open_session: opens one.
             prompt: of the answer.
+            length: tokens of prompt and answer, which the pod has to hold.
             time_remaining: seconds of the call's deadline, which so reaches the engines.
             on_failover: told of each session that was opened anew.
+            in_order: opens in place of a session that was lost, when it is this one's turn.
         """
         self._pool = pool
         self._open_session = open_session
         self._prompt = prompt
+        self._length = length
         self._time_remaining = time_remaining
         self._on_failover = on_failover
+        self._in_order = in_order
 
     @property
     def role(self) -> str:
@@ -81,7 +88,7 @@ class Opener(Generic[S]):
         Raises:
             CascadeError: as ``open`` does.
         """
-        held = await self.open(patiently=True)
+        held = await self._in_order(lambda: self.open(patiently=True))
         self._on_failover()
         return held
 
@@ -89,7 +96,7 @@ class Opener(Generic[S]):
         tried: set[Pod] = set()
         refused: Overloaded | None = None
         why = "none is available"
-        while lease := self._pool.lease(self._prompt, tried):
+        while lease := self._pool.lease(self._prompt, self._length, tried):
             tried.add(lease.pod)
             try:
                 return Held(await self._open_on(lease), lease, self._pool.patience)

@@ -97,6 +97,10 @@ class Surviving(ABC, Generic[S]):
             else:
                 return
 
+    def give_way(self) -> None:
+        """Frees the slot for now: the session opens anew with its next step, or its next answer."""
+        self._held.give_way()
+
     def close(self) -> None:
         """Frees the slot."""
         self._over = True

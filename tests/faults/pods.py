@@ -31,6 +31,7 @@ class Pod:
     folder: Path
     port: int
     relay: Relay
+    slots: int = 8
     model: str = ""
     """Another than the role's, if any."""
     process: ForkServerProcess = field(init=False)
@@ -45,7 +46,7 @@ class Pod:
             "--dtype",
             "float32",
         ]
-        flags += ["--host", "127.0.0.1", "--port", str(self.port), "--slots", "8"]
+        flags += ["--host", "127.0.0.1", "--port", str(self.port), "--slots", str(self.slots)]
         flags += ["--grace-s", _GRACE_S]
         log = self.folder / f"{self.name}.log"
         self.process = _FORKS.Process(target=_serve, args=(self.role, flags, str(log)))
@@ -78,7 +79,7 @@ def _serve(role: str, flags: list[str], log: str) -> None:
 
 
 @contextmanager
-def running_pods(folder: Path, count: int) -> Iterator[list[Pod]]:
+def running_pods(folder: Path, count: int, slots: int = 8) -> Iterator[list[Pod]]:
     """``count`` drafters and as many experts, each behind a relay of its own."""
     _FORKS.set_forkserver_preload(
         ["services.pod.main", "services.drafter.servicer", "services.expert.servicer"]
@@ -89,7 +90,7 @@ def running_pods(folder: Path, count: int) -> Iterator[list[Pod]]:
             for i in range(count):
                 port = _free_port()
                 relay = stack.enter_context(Relay(f"127.0.0.1:{port}"))
-                pod = Pod(role, f"{role}-{i}", folder, port, relay)
+                pod = Pod(role, f"{role}-{i}", folder, port, relay, slots)
                 pod.start()
                 stack.callback(pod.kill)
                 pods.append(pod)

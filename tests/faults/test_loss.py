@@ -9,7 +9,14 @@ from typing import Any
 
 import grpc
 import pytest
-from cascade.v1 import drafter_pb2, drafter_pb2_grpc, law_pb2, router_pb2
+from cascade.v1 import (
+    drafter_pb2,
+    drafter_pb2_grpc,
+    law_pb2,
+    model_pb2,
+    model_pb2_grpc,
+    router_pb2,
+)
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.serving import law as laws
@@ -18,6 +25,7 @@ from tests.client import Client, connected, make_request
 from tests.faults.pods import Pod, running_pods
 from tests.integration.test_metrics import events
 from tests.services import await_port, launch
+from tests.tls import open_channel
 from tests.until import until
 
 PROMPT = "def main("
@@ -212,3 +220,58 @@ async def test_a_pod_that_is_to_end_takes_none_and_ends_what_remains(small: Smal
         assert await stopping == 0
         watch.cancel()
     pod.start()
+
+
+async def test_two_answers_never_wait_for_each_others_slots(tmp_path: Path) -> None:
+    """One has the only expert's slot and loses its drafter; the other one has the only drafter left
+    and waits for the expert's."""
+    with running_pods(tmp_path, 2, slots=1) as pods:
+        *drafters, expert, unused = pods
+        unused.kill()
+        flags = ["--drafter", ",".join(pod.relay.address for pod in drafters)]
+        popen = launch("router", "router", tmp_path, *flags, "--expert", expert.relay.address)
+        try:
+            router = await_port(popen, "router", tmp_path)
+            async with connected(router.address) as client:
+
+                async def answered(prompt: str) -> list[int]:
+                    asked = make_request(
+                        prompt=prompt,
+                        max_tokens=300,
+                        block_length=1,
+                        ignore_end_tokens=True,
+                        seed=3,
+                    )
+                    ids: list[int] = []
+                    async for event in client.stub.Generate(asked, timeout=60):
+                        ids += [token.id for token in event.tokens.tokens]
+                        begun.set()
+                    return ids
+
+                prompts, answers = ("def main(", "import re"), []
+                for prompt in prompts:
+                    begun = asyncio.Event()
+                    answers.append(asyncio.create_task(answered(prompt)))
+                    if len(answers) == 1:
+                        await begun.wait()
+                        (held,) = [pod for pod in drafters if not (await load(pod)).slots_free]
+                await until(lambda: waits(expert))
+                await asyncio.to_thread(held.kill)
+                both = [await answer for answer in answers]
+                undisturbed = [await answered(prompt) for prompt in prompts]
+        finally:
+            popen.kill()
+            popen.wait(30)
+    assert both == undisturbed
+
+
+async def load(pod: Pod) -> model_pb2.GetModelInfoResponse:
+    """What a pod says of itself."""
+    async with open_channel(pod.relay.address) as channel:
+        stub = model_pb2_grpc.ModelServiceStub(channel)
+        return await stub.GetModelInfo(model_pb2.GetModelInfoRequest())
+
+
+async def waits(pod: Pod) -> bool:
+    """Whether a session waits for a slot there."""
+    return (await load(pod)).sessions_waiting > 0

@@ -2,12 +2,18 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any, cast
 
+import pytest
+from cascade.v1 import model_pb2 as pb
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from router.discovery import Endpoint
+from router.pair import Pair
+from router.pool import Pool
 from router.pool.breaker import FAILURES, Breaker, BreakerState
 from router.pool.choice import AFFINE_TOKENS, Load, choose
 from router.pool.lease import Lease
@@ -177,6 +183,59 @@ def test_sessions_that_are_lost_at_once_count_as_one_failure() -> None:
         assert breaker.state is BreakerState.CLOSED
     breaker.failed(breaker.began())
     assert breaker.state is BreakerState.OPEN
+
+
+class NoMetrics:
+    """Of a pool that nobody watches."""
+
+    def watch(self, pool: Pool) -> None:
+        """Nobody looks."""
+
+
+def pool_of(lengths: Sequence[int]) -> Pool:
+    """A pool whose pods hold so many tokens of a session; 0: it does not say."""
+    discovery: Any = SimpleNamespace(look_again=lambda: None)
+    pool = Pool(pb.ROLE_EXPERT, discovery, cast(Any, NoMetrics()))
+    for port, length in enumerate(lengths, 1):
+        pod = Pod(Endpoint(f"127.0.0.1:{port}"))
+        pod.serving = True
+        if length:
+            pod.info = pb.GetModelInfoResponse(context_length=length, slots_total=1, slots_free=1)
+        pool._pods[pod.address] = pod
+    return pool
+
+
+@pytest.mark.parametrize(
+    ("drafters", "experts", "length"),
+    [([], [], 99), ([4096], [], 99), ([4096], [0], 99), ([4096, 64], [512, 0], 512)],
+)
+async def test_a_pair_holds_what_a_pod_of_each_role_holds_now(
+    drafters: list[int], experts: list[int], length: int
+) -> None:
+    pools = [pool_of(lengths) for lengths in (drafters, experts)]
+    tokenizer: Any = None
+    pair = Pair(*pools, tokenizer, frozenset(), 99)
+    assert pair.context_length == length
+    for pool in pools:
+        for pod in pool.pods:
+            await pod.channel.close()
+
+
+async def test_a_session_goes_where_it_has_room_to_its_end() -> None:
+    pool = pool_of([4096, 1024, 0])
+    large, small, silent = pool.pods
+    assert pool.context_length == 4096
+    long = pool.lease([1], 1025)
+    assert long is not None
+    assert long.pod is large
+    assert pool.lease([1], 1025, without={large}) is None
+    short = pool.lease([1], 1024)
+    assert short is not None
+    assert short.pod is small, "the other one's slot is taken"
+    large.refused = "another model"
+    assert pool.context_length == 1024
+    for pod in (large, small, silent):
+        await pod.channel.close()
 
 
 async def test_a_lease_tells_the_breaker_once() -> None:

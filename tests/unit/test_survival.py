@@ -17,6 +17,7 @@ from router.sessions import DrafterSession, DraftOrder, ExpertSession
 from router.strategies.first import Piece
 from router.survival import Opener, SurvivingDrafter, SurvivingExpert
 from router.survival.held import Closable, Held
+from router.survival.order import Open
 from router.survival.silence import Silence
 from services.errors import InvalidField, NoPodLeft, PeerLost
 from tests.unit.strategy_fakes import END, FakeDrafter, FakeExpert, run, task
@@ -87,6 +88,9 @@ class LossyExpert(FakeExpert):
             self.lossy.count()
             yield piece
 
+    def close(self) -> None:
+        self.lossy.calls = 0
+
 
 class Pods:
     """Opens sessions that are lost after the calls of a list, then one that lasts."""
@@ -96,9 +100,12 @@ class Pods:
     def __init__(self, make: Callable[[Lossy], Any], losses: Sequence[int], pod: Pod) -> None:
         self.make, self.losses, self.pod = make, list(losses), pod
         self.opened = 0
+        self.give_way: Callable[[], None] = lambda: None
+        """What a session of the other role does when one is opened here."""
 
     async def reopen(self) -> Held[Any]:
         self.opened += 1
+        self.give_way()
         for _ in range(10):  # others ask for more meanwhile
             await asyncio.sleep(0)
         lossy = Lossy(self.losses.pop(0) if self.losses else 10**9)
@@ -106,14 +113,27 @@ class Pods:
         return Held(self.make(lossy), lease, Patience())
 
 
+async def at_once(open_anew: Open[S]) -> Held[S]:
+    """No other session of the answer waits for a slot."""
+    return await open_anew()
+
+
 # In a row without an answer between a few losses are survived; every answer takes two calls.
 LOSSES = st.lists(st.integers(2, 12), max_size=6)
 
 
 def answer(
-    mode: int, drafters: Sequence[int], experts: Sequence[int], **fields: Any
+    mode: int,
+    drafters: Sequence[int],
+    experts: Sequence[int],
+    *,
+    gives_way: bool = False,
+    **fields: Any,
 ) -> tuple[list[int], int]:
-    """What a strategy gives, and how many sessions it took."""
+    """What a strategy gives, and how many sessions it took.
+
+    ``gives_way``: the expert's session does when a drafter is opened anew.
+    """
 
     async def main() -> tuple[list[int], int]:
         pod = Pod(Endpoint("127.0.0.1:1"))
@@ -125,7 +145,10 @@ def answer(
 
         async def open_expert() -> ExpertSession:
             opener = cast(Opener[ExpertSession], pods[1])
-            return SurvivingExpert(opener, await opener.reopen())
+            session = SurvivingExpert(opener, await opener.reopen())
+            if gives_way:
+                pods[0].give_way = session.give_way
+            return session
 
         undriven = task(mode, FakeDrafter([]), FakeExpert([]), max_tokens=40, **fields)
         driven = replace(undriven, open_drafter=open_drafter, open_expert=open_expert)
@@ -137,14 +160,15 @@ def answer(
     return asyncio.run(main())
 
 
-@given(LOSSES, LOSSES, st.integers(0, 3), st.integers(0, 2), st.integers(1, 7))
+@given(LOSSES, LOSSES, st.booleans(), st.integers(0, 3), st.integers(0, 2), st.integers(1, 7))
 def test_speculation_notices_nothing(
-    drafters: list[int], experts: list[int], ahead: int, alternatives: int, n: int
+    drafters: list[int], experts: list[int], gives_way: bool, ahead: int, alternatives: int, n: int
 ) -> None:
     ids, _ = answer(
         law_pb2.MODE_SPECULATIVE,
         drafters,
         experts,
+        gives_way=gives_way,
         draft_ahead=ahead,
         alternatives=alternatives if ahead else 0,
         block_length=n,
@@ -162,6 +186,7 @@ def test_the_fakes_are_lost() -> None:
     """The tests above would notice: each loss costs a session."""
     assert answer(law_pb2.MODE_EXPERT, [], [2, 3])[1] == 3
     assert answer(law_pb2.MODE_DRAFTER, [2, 3, 4], [])[1] == 4
+    assert answer(law_pb2.MODE_SPECULATIVE, [2, 3], [], gives_way=True)[1] > 4
 
 
 def test_too_many_losses_in_a_row_end_the_answer() -> None:
@@ -307,7 +332,7 @@ async def test_a_session_that_is_opened_for_nobody_is_closed(
             return Lease(self.pod, lambda: None, lambda pod: None)
 
     opener: Opener[Session] = Opener(
-        cast(Any, OnePool()), open_session, [1], lambda: None, lambda: None
+        cast(Any, OnePool()), open_session, [1], 2, lambda: None, lambda: None, at_once
     )
     opening = asyncio.create_task(opener.open())
     for _ in range(5):
@@ -352,7 +377,7 @@ async def test_an_answer_that_has_begun_waits_for_a_pod(begun: bool) -> None:
 
     pool, failovers = BackSoon(), list[int]()
     opener: Opener[Session] = Opener(
-        cast(Any, pool), open_session, [1], lambda: None, lambda: failovers.append(1)
+        cast(Any, pool), open_session, [1], 2, lambda: None, lambda: failovers.append(1), at_once
     )
     if begun:
         (await opener.open(patiently=True)).close()
