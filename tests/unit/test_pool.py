@@ -212,13 +212,11 @@ def pool_of(lengths: Sequence[int]) -> Pool:
 async def test_a_pair_holds_what_a_pod_of_each_role_holds_now(
     drafters: list[int], experts: list[int], length: int
 ) -> None:
-    pools = [pool_of(lengths) for lengths in (drafters, experts)]
     tokenizer: Any = None
-    pair = Pair(*pools, tokenizer, frozenset(), 99)
+    pair = Pair(pool_of(drafters), pool_of(experts), tokenizer, frozenset(), 99)
     assert pair.context_length == length
-    for pool in pools:
-        for pod in pool.pods:
-            await pod.channel.close()
+    for pod in (*pair.drafters.pods, *pair.experts.pods):
+        await pod.channel.close()
 
 
 async def test_a_session_goes_where_it_has_room_to_its_end() -> None:
