@@ -54,7 +54,7 @@ class RouterMetrics:
         )
         self._alone = counter(
             "expert_alone",
-            "Answers in which one model went on alone: it paid, or the other was lost.",
+            "Answers in which one model went on alone: it paid, was tried, or the other was lost.",
         )
         self.pods = PoolMetrics(self.registry)
         """Of the pods."""

@@ -19,9 +19,10 @@ _NO_TRAFFIC = Traffic()
 class Recorder:
     """Counts of one answer."""
 
-    def __init__(self, law: law_pb2.Law) -> None:
+    def __init__(self, law: law_pb2.Law, called_at: float | None = None) -> None:
+        """``called_at``: when the call came, on ``time.perf_counter``'s clock; None: now."""
         self._law = law
-        self._start = time.perf_counter()
+        self._start = time.perf_counter() if called_at is None else called_at
         self._first: float | None = None
         self._last = self._start
         self._stats = router_pb2.Statistics(may_change_expert_law=may_change_expert_law(law))
@@ -143,7 +144,7 @@ class Recorder:
         self._origins.update(origins)
 
     def waited(self, queue_ms: float) -> None:
-        """A session waited for its slot."""
+        """A session waited for its slot, or the call for its place."""
         self._stats.queue_ms += queue_ms
 
     def statistics(

@@ -1,6 +1,7 @@
 """RouterService: checks a request, runs its strategy, streams the answer."""
 
 import asyncio
+import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
@@ -48,13 +49,15 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         self, request: pb.GenerateRequest, context: Context
     ) -> AsyncIterator[pb.GenerateResponse]:
         """One answer, streamed."""
-        request_id = uuid.uuid4().hex
+        request_id, called_at = uuid.uuid4().hex, time.perf_counter()
         try:
             with self._metrics.answering():
                 async with self._guard.admit(tuple(context.invocation_metadata() or ())) as caller:
                     resolved = await self._resolve(request)
                     caller.prompt(len(resolved.prompt))
-                    answering = self._answer(request_id, resolved, caller, context)
+                    recorder = Recorder(resolved.law, called_at)
+                    recorder.waited(1000 * caller.waited_s)
+                    answering = self._answer(request_id, resolved, recorder, caller, context)
                     # Closed with this generator, not when somebody collects it: that frees slots.
                     async with aclosing(answering) as responses:
                         async for response in responses:
@@ -77,7 +80,12 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         return await asyncio.to_thread(resolving)
 
     async def _answer(
-        self, request_id: str, request: Request, caller: Caller, context: Context
+        self,
+        request_id: str,
+        request: Request,
+        recorder: Recorder,
+        caller: Caller,
+        context: Context,
     ) -> AsyncGenerator[pb.GenerateResponse, None]:
         yield pb.GenerateResponse(
             started=pb.Started(
@@ -88,7 +96,6 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
                 prompt_token_ids=request.prompt if request.echo_prompt else (),
             )
         )
-        recorder = Recorder(request.law)
 
         def new_answer() -> Answer:
             return Answer(request, AnswerText(self._pair.tokenizer, request.stop_strings))

@@ -26,7 +26,7 @@ def streams(
     drafter_weights: options.DrafterWeights = "auto",
     expert_weights: options.ExpertWeights = "auto",
     draft_vocabulary: options.DraftVocabulary = 0,
-    limit: options.Limit = 8,
+    limit: Annotated[int, typer.Option(min=1, help="Problems, of every 20th")] = 8,
     temperature: Annotated[float, typer.Option(min=0, help="0 is greedy")] = 0.0,
     max_tokens: options.MaxTokens = 96,
     repeats: Annotated[int, typer.Option(min=1, help="Of each batch and system")] = 3,

@@ -20,7 +20,7 @@ ANYBODY = ApiKey(name="", sha256="0" * 64)
 """Who calls where there are no keys."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Caller:
     """Who calls."""
 
@@ -28,6 +28,8 @@ class Caller:
     """Of the key.  Empty where there are no keys."""
     allowance: Allowance
     metrics: RouterMetrics
+    waited_s: float = 0.0
+    """For its place."""
 
     def prompt(self, tokens: int) -> None:
         """Charges a prompt.
@@ -68,7 +70,8 @@ class Guard:
         """
         caller = self._identify(metadata)
         with self._metrics.asked(caller.name), caller.allowance.session():
-            async with self._slots.hold():
+            async with self._slots.hold() as waited_s:
+                caller.waited_s = waited_s
                 yield caller
 
     def _identify(self, metadata: Metadata) -> Caller:

@@ -26,7 +26,7 @@ Dtype = Annotated[
     typer.Option(help="Precision; auto is bfloat16 where the hardware multiplies it."),
 ]
 Weights = Literal["auto", "bfloat16", "bfloat16+float16", "int8", "int4"]
-_WEIGHTS = "what they are kept in; auto is the precision, bfloat16+float16 twice the memory."
+_WEIGHTS = "what they are kept in; auto rounds nothing, bfloat16+float16 takes twice the memory."
 ModelsDir = Annotated[
     str | None,
     typer.Option("--dir", help="Folder of models. Default: $CASCADE_MODELS_DIR, or .models."),

@@ -155,6 +155,20 @@ async def test_too_many_waiting_sessions_are_refused(tmp_path: Path) -> None:
         assert "slots are taken" in (error.details() or "")
 
 
+async def test_waiting_for_a_place_at_the_router_counts(tmp_path: Path) -> None:
+    """Times are from the call on, however long it waits before anything is done for it."""
+    with running(tmp_path, router_flags=("--max-sessions", "1")) as services:
+        async with connected(services.address) as client:
+            results = await asyncio.gather(
+                *(client.generate(mode=law_pb2.MODE_EXPERT, **LONG) for _ in range(2))
+            )
+    first, waited = sorted(
+        (r.finished.statistics for r in results), key=lambda stats: stats.queue_ms
+    )
+    assert waited.queue_ms > first.total_ms / 2 > first.queue_ms
+    assert waited.total_ms > waited.time_to_first_token_ms > first.total_ms / 2
+
+
 async def test_a_deadline_ends_a_wait_for_a_slot(tmp_path: Path) -> None:
     """Who waited is gone from the queue, and whoever came after is served."""
     flags = ("--device", "cpu", "--dtype", "float32", "--slots", "1")
