@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from cascade.v1 import law_pb2, router_pb2
 
 from router.pace import Overlap
-from router.text import Message, Tokenizer
-from router.text.errors import ChatTemplateError
+from router.prompt import at_most, outside, prompt_tokens, prompt_violations
+from router.text import Tokenizer
 from services.errors import InvalidField
 from services.serving import law as laws
 
@@ -77,11 +77,15 @@ def resolve(
         if request.HasField("allow_expert_alone")
         else law.rule == law_pb2.RULE_LOSSLESS
     )
-    violations = [*laws.violations(law), *_option_violations(request, tokenizer, overlap)]
+    violations = [
+        *laws.violations(law),
+        *_option_violations(request, tokenizer, overlap),
+        *prompt_violations(request, tokenizer, context_length),
+    ]
     if violations:
         raise InvalidField(*violations)
     laws.check(law)
-    prompt = _prompt(request, tokenizer)
+    prompt = prompt_tokens(request, tokenizer, context_length)
     return Request(
         prompt=prompt,
         law=law,
@@ -193,68 +197,13 @@ def _option_violations(
     if len(ids) > MAX_STOP_TOKEN_IDS:
         check(False, "stop_token_ids", f"must be at most {MAX_STOP_TOKEN_IDS}, got {len(ids)}")
     else:
-        found.extend(_outside("stop_token_ids", list(ids), tokenizer))
+        found.extend(outside("stop_token_ids", list(ids), tokenizer))
     for name, enum, value in (
         ("on_drafter_loss", router_pb2.OnLoss, request.on_drafter_loss),
         ("on_expert_loss", router_pb2.OnLoss, request.on_expert_loss),
     ):
         check(value in enum.values(), name, f"must be one of {enum.values()}, got {value}")
-    found.extend(_prompt_violations(request, tokenizer))
     return found
-
-
-def _outside(field: str, ids: list[int], tokenizer: Tokenizer) -> list[tuple[str, str]]:
-    """The first id outside the vocabulary, as a violation."""
-    for i, token in enumerate(ids):
-        if not tokenizer.contains(token):
-            return [
-                (
-                    f"{field}[{i}]",
-                    f"must be an entry of the tokenizer's {tokenizer.size}, got {token}",
-                )
-            ]
-    return []
-
-
-def _prompt_violations(
-    request: router_pb2.GenerateRequest, tokenizer: Tokenizer
-) -> list[tuple[str, str]]:
-    kind = request.WhichOneof("prompt")
-    if kind is None:
-        return [("prompt", "one of text, chat and token_ids must be set, got none")]
-    if kind == "text" and not request.text:
-        return [("text", "must have at least 1 character, got 0")]
-    if kind == "token_ids":
-        if not request.token_ids.ids:
-            return [("token_ids.ids", "must have at least 1 token, got 0")]
-        return _outside("token_ids.ids", list(request.token_ids.ids), tokenizer)
-    if kind == "chat":
-        if not request.chat.messages:
-            return [("chat.messages", "must have at least 1 message, got 0")]
-        if not tokenizer.has_chat_template:
-            return [("chat", "the model has no chat template; send text or token_ids")]
-    return []
-
-
-def _prompt(request: router_pb2.GenerateRequest, tokenizer: Tokenizer) -> list[int]:
-    """The prompt's tokens.
-
-    Raises:
-        InvalidField: the chat template refuses the messages.
-    """
-    match request.WhichOneof("prompt"):
-        case "token_ids":
-            return list(request.token_ids.ids)
-        case "chat":
-            messages = [Message(m.role, m.content) for m in request.chat.messages]
-        case _ if request.raw or not tokenizer.has_chat_template:
-            return tokenizer.encode(request.text, special=True)
-        case _:
-            messages = [Message("user", request.text)]
-    try:
-        return tokenizer.encode(tokenizer.render_chat(messages), special=False)
-    except ChatTemplateError as error:
-        raise InvalidField(("chat", str(error))) from error
 
 
 def _max_tokens(request: router_pb2.GenerateRequest, prompt: int, context_length: int) -> int:
@@ -268,7 +217,7 @@ def _max_tokens(request: router_pb2.GenerateRequest, prompt: int, context_length
         raise InvalidField((field, "must have at least 1 token, got 0"))
     room = context_length - prompt
     if room < 1:
-        raise InvalidField((field, f"must have at most {context_length - 1} tokens, got {prompt}"))
+        raise InvalidField((field, at_most(context_length, str(prompt))))
     if not request.HasField("max_tokens"):
         return min(DEFAULT_MAX_TOKENS, room)
     if not 1 <= request.max_tokens <= room:

@@ -19,6 +19,7 @@ from router.metrics import RouterMetrics
 from router.opening import Sessions
 from router.pace import Histories, Overlap
 from router.pair import Pair
+from router.prompt import uses_template
 from router.recorder import Recorder
 from router.request import Request, resolve
 from router.strategies import STRATEGIES, Task
@@ -54,14 +55,14 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
             with self._metrics.answering():
                 async with self._guard.admit(tuple(context.invocation_metadata() or ())) as caller:
                     resolved = await self._resolve(request)
-                    caller.prompt(len(resolved.prompt))
                     recorder = Recorder(resolved.law, called_at)
                     recorder.waited(1000 * caller.waited_s)
-                    answering = self._answer(request_id, resolved, recorder, caller, context)
-                    # Closed with this generator, not when somebody collects it: that frees slots.
-                    async with aclosing(answering) as responses:
-                        async for response in responses:
-                            yield response
+                    with caller.prompt(len(resolved.prompt), lambda: recorder.began):
+                        answering = self._answer(request_id, resolved, recorder, caller, context)
+                        # Closed with this generator, not when it is collected: that frees slots.
+                        async with aclosing(answering) as responses:
+                            async for response in responses:
+                                yield response
         except CascadeError as error:
             log.info("refused", request=request_id, error=type(error).__name__, text=str(error))
             await abort(context, error)
@@ -75,7 +76,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
             end_token_ids=self._pair.end_token_ids,
             overlap=self._overlap,
         )
-        if request.ByteSize() <= _SHORT:
+        if request.ByteSize() <= _SHORT and not uses_template(request, self._pair.tokenizer):
             return resolving()
         return await asyncio.to_thread(resolving)
 

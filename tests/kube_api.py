@@ -34,6 +34,8 @@ class KubeApi:
         self.epoch = 0
         """Watches of an earlier one are over."""
         self.stopped = False
+        self.said = b""
+        """A line that the next watch to look sends as it is."""
         self._port = 0
         self._server: ThreadingHTTPServer
         self._thread: threading.Thread
@@ -149,6 +151,12 @@ class KubeApi:
         self.events.append((self.version, event))
         self.changed.notify_all()
 
+    def say(self, line: bytes) -> None:
+        """Sends a line to every watch."""
+        with self.changed:
+            self.said = line
+            self.changed.notify_all()
+
 
 class _Handler(BaseHTTPRequestHandler):
     api: KubeApi
@@ -213,12 +221,17 @@ class _Handler(BaseHTTPRequestHandler):
                         if version > since and _service(event["object"]) == service:
                             self._chunk(event)
                     since = api.version
+                    if api.said:
+                        self._line(api.said)
+                        api.said = b""
                     api.changed.wait(0.5)
             finally:
                 api.watching -= 1
 
     def _chunk(self, event: dict[str, Any]) -> None:
-        line = json.dumps(event).encode() + b"\n"
+        self._line(json.dumps(event).encode() + b"\n")
+
+    def _line(self, line: bytes) -> None:
         self.wfile.write(f"{len(line):x}\r\n".encode() + line + b"\r\n")
         self.wfile.flush()
 

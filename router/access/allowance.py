@@ -74,10 +74,14 @@ class Allowance:
         self._check_room(tokens)
         self.delivered(tokens)
 
+    def give_back(self, tokens: int) -> None:
+        """Puts a prompt back that nothing came of."""
+        self.delivered(-tokens)
+
     def delivered(self, tokens: int) -> None:
         """Takes tokens of an answer out of the bucket, which may leave less than none."""
         self._fill()
-        self._level -= tokens
+        self._level = min(self._level - tokens, float(self._key.tokens_per_minute or 0))
 
     def _check_room(self, tokens: int) -> None:
         limit = self._key.tokens_per_minute

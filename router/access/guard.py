@@ -1,13 +1,13 @@
 """Lets a call in: its key is known, the key's limits allow it, the router has room for it."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from router.access.allowance import Allowance
 from router.access.keys import ApiKey, find
 from router.metrics import RouterMetrics
-from services.errors import Unauthenticated
+from services.errors import EngineFailed, Overloaded, PeerLost, Unauthenticated
 from services.serving.slots import Slots
 from services.serving.watched import Watched
 
@@ -31,15 +31,31 @@ class Caller:
     waited_s: float = 0.0
     """For its place."""
 
-    def prompt(self, tokens: int) -> None:
-        """Charges a prompt.
+    @contextmanager
+    def prompt(self, tokens: int, began: Callable[[], bool]) -> Iterator[None]:
+        """Charges a prompt, and answers it in the block.
+
+        One whose answer fails before it has begun, by no fault of the caller's, costs nothing.
+
+        Args:
+            tokens: of the prompt.
+            began: whether the answer has.
 
         Raises:
             InvalidField: it is more than the key has in a minute.
             Overloaded: the key has too few tokens left.
         """
         self.allowance.prompt(tokens)
-        self.metrics.used(self.name, tokens)
+        charged = tokens
+        try:
+            yield
+        except (Overloaded, PeerLost, EngineFailed):
+            if not began():
+                self.allowance.give_back(tokens)
+                charged = 0
+            raise
+        finally:
+            self.metrics.used(self.name, charged)
 
     def delivered(self, tokens: int) -> None:
         """Charges tokens of the answer."""

@@ -12,8 +12,6 @@ import psutil
 
 from router.cli.state import REPOSITORY, Service
 
-_SAME_START_S = 1.0
-"""Two readings of one process's start differ by less, in seconds."""
 _POLL_S = 0.05
 
 
@@ -33,7 +31,7 @@ def start(role: str, command: list[str], log: Path) -> tuple[psutil.Popen, Servi
     service = Service(
         role=role,
         pid=process.pid,
-        started=process.create_time(),
+        started=_started(process),
         command=tuple(command),
         log=str(log),
     )
@@ -44,10 +42,25 @@ def find(service: Service) -> psutil.Process | None:
     """The service's process.  None: it has ended, whoever has its pid now."""
     try:
         process = psutil.Process(service.pid)
-        same = abs(process.create_time() - service.started) < _SAME_START_S
+        same = _started(process) == service.started
         return process if same and process.status() != psutil.STATUS_ZOMBIE else None
     except psutil.NoSuchProcess:
         return None
+
+
+def _started(process: psutil.Process) -> float:
+    """When it was started: in clock ticks since the boot, which setting the clock does not change.
+
+    Where there is no /proc, in seconds.
+
+    Raises:
+        psutil.NoSuchProcess: it has ended.
+    """
+    try:
+        told = Path(f"/proc/{process.pid}/stat").read_text()
+    except OSError:
+        return float(process.create_time())
+    return float(told.rpartition(")")[2].split()[19])  # proc_pid_stat(5): field 22, behind the name
 
 
 def resident_bytes(service: Service) -> int:

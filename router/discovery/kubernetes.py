@@ -104,8 +104,11 @@ class KubernetesDiscovery(Discovery):
                 self._list_and_watch(show)
             except ApiException as error:
                 why = f"{error.status} {error.reason}"
-            except (HTTPError, OSError, ValueError) as error:  # ValueError: half a line of JSON
+            except (HTTPError, OSError, ValueError) as error:
                 why = f"{type(error).__name__}: {error}"
+            except Exception as error:  # the client's own, at what no API server should send
+                log.exception("watch failed", service=self._service)
+                why = type(error).__name__
             if time.monotonic() - began >= _LASTED_S:
                 self._backoff.reset()
             if not self._stopped.is_set():
@@ -132,5 +135,7 @@ class KubernetesDiscovery(Discovery):
         ):
             if self._stopped.is_set():
                 return
+            if event is None:
+                raise ValueError("a line of the watch is no event")
             self._slices.apply(event["type"], event["raw_object"])
             show()

@@ -2,7 +2,8 @@
 
 import math
 
-_POSITIONS = 64
+_POSITIONS = 65
+"""Of the longest block, and of a bonus token behind it."""
 PRIOR = 0.8
 """Acceptance, before anything is known."""
 _PRIOR_WEIGHT = 4.0
@@ -61,7 +62,7 @@ class Acceptance:
         """The chance of each of the first ``count`` positions to be accepted, if it is reached.
 
         Args:
-            count: at most 64.
+            count: at most 65.
             optimism: standard errors of the mean over positions to add.
         """
         rates, before = [], PRIOR

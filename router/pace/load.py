@@ -60,10 +60,11 @@ class Load:
         """Tokens of a session by millisecond, if all speculate; not a number: unknown."""
         return self._round_tokens.value / self._round_ms.value
 
-    def speculated(self, tokens: int, ms: float, sessions: float) -> None:
-        """A round of one of them."""
-        self._round_tokens.add(tokens)
-        self._round_ms.add(ms)
+    def speculated(self, tokens: int, ms: float | None, sessions: float) -> None:
+        """A round of one of them; ``ms``: None where they are no measure of the next ones."""
+        if ms is not None:
+            self._round_tokens.add(tokens)
+            self._round_ms.add(ms)
         self._until_trial -= tokens / sessions
 
     def decoded(self, found: Pass, token_ms: float | None = None) -> None:

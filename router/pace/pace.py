@@ -151,8 +151,11 @@ class Pace:
         if not self._load.left:
             self._consider(*((_RETURNS, 0.0) if self._on_trial else (_GOES, _BENEFIT)))
 
-    def emitted(self, tokens: int, ms: float) -> None:
-        """A round has ended: what it made, and milliseconds since the one before."""
+    def emitted(self, tokens: int, ms: float | None) -> None:
+        """A round has ended: what it made, and milliseconds since the one before.
+
+        None: they hold what the next rounds do not have, such as a prompt.
+        """
         self.history.load.speculated(tokens, ms, self.history.loads.sessions)
 
     def decoded_alone(self, tokens: int, ms: float, found: Pass | None) -> None:

@@ -14,6 +14,8 @@ _LONG_SMOOTHING = 0.02
 """The same of what a row takes."""
 _SPREAD = 0.5
 """Variance of the rows from which their cost is told apart."""
+_MOST_SLOWER = 2.0
+"""Times the mean that a token counts, at most."""
 _LEAST_MS = 1e-3
 _NOTHING = law_pb2.StepTiming()
 
@@ -173,7 +175,10 @@ class Times:
         """
         self._passed(1, found)
         if token_ms is not None:
-            self.slower.add(token_ms / found.ms)
+            slower = token_ms / found.ms
+            if self.slower.tells:  # a token that stalls once, by whatever, says little
+                slower = min(slower, _MOST_SLOWER * self.slower.value)
+            self.slower.add(slower)
 
     def _passed(self, own: int, found: Pass) -> None:
         """Of all who take part in a pass each tells of it: together they count as one."""

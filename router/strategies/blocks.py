@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from cascade.v1 import drafter_pb2, law_pb2
+from cascade.v1 import drafter_pb2, expert_pb2, law_pb2
 
 from router.sessions import Fork
 
@@ -64,3 +64,12 @@ class Flight:
     def end(self) -> int:
         """Tokens up to its end."""
         return self.base + len(self.block)
+
+
+def add_log_probs(
+    accepted: list[expert_pb2.EmittedToken], block: list[law_pb2.DraftedToken]
+) -> None:
+    """What the drafter said of accepted tokens, where the expert does not know it."""
+    for emitted, drafted in zip(accepted, block, strict=False):
+        if drafted.HasField("scaled_log_prob") and not emitted.log_probs.HasField("drafter"):
+            emitted.log_probs.drafter = drafted.scaled_log_prob

@@ -21,7 +21,7 @@ from cascade.v1 import drafter_pb2, expert_pb2, law_pb2
 
 from router.pace import Draft, Pace, Pass
 from router.sessions import DrafterSession, ExpertSession
-from router.strategies.blocks import Flight
+from router.strategies.blocks import Flight, add_log_probs
 from router.strategies.first import First, Piece
 from router.strategies.law import follows_a_token_cascade, takes_bonus
 from router.strategies.pipeline import Pipeline
@@ -90,6 +90,8 @@ class _Rounds:
         """What the last draft took, until it is known with how many sessions."""
         self._round_began = 0.0
         """When the last one ended, or the first draft began.  0: neither, yet."""
+        self._fed_long = False
+        """Whether a prompt, or what the other model made alone, was fed in it: no measure."""
         self._under_way: deque[Flight | None] = deque()
         """What the expert still answers, in order; None: a pass that only fills its cache."""
         self._at_expert = 0
@@ -138,6 +140,8 @@ class _Rounds:
     async def connect(self, expert: ExpertSession) -> None:
         """The expert's session; drafting ahead, it sees the prompt while the drafter drafts."""
         self._expert = expert
+        if self._round_began:
+            self._round_began = time.perf_counter()  # waiting for the slot was no part of it
         if self._task.request.overlap.draft_ahead:
             tokens = self._pipeline.tokens
             await expert.start_verify(0, tokens.ids, tokens.hash(), [])
@@ -169,7 +173,9 @@ class _Rounds:
                 self._at_expert = pipeline.decided
                 recorder.emitted(emitted)
                 found = None
-                if piece.timing.tokens - before.tokens <= _LONG_FEED:
+                # No more passes than before: a session on another pod counts anew.
+                counted = piece.timing.passes > before.passes
+                if counted and 0 < piece.timing.tokens - before.tokens <= _LONG_FEED:
                     found = Pass.mean(piece.timing, before)
                 self._pace.decoded_alone(len(emitted), 1000 * (now - began), found)
                 began, before = now, piece.timing
@@ -223,14 +229,18 @@ class _Rounds:
 
     def _time_draft(self, timing: law_pb2.StepTiming) -> None:
         """What a draft took, by passes: one for each of its tokens."""
-        if timing.passes and timing.tokens - timing.passes <= _LONG_FEED:
+        if timing.tokens - timing.passes > _LONG_FEED:
+            self._fed_long = True
+        elif timing.passes:
             token_ms = timing.compute_ms / timing.passes
             self._drafted = Draft(token_ms, _trip_ms(self._draft_began, timing))
 
     def _time_verdict(self, flight: Flight, timing: law_pb2.StepTiming) -> None:
         """What a verification took, where it waited for no other one of the session."""
         length = len(flight.block)
-        if timing.tokens - length <= _LONG_FEED:
+        if timing.tokens - length > _LONG_FEED:
+            self._fed_long = True
+        else:
             trip_ms = None if flight.sent is None else _trip_ms(flight.sent, timing)
             self._pace.history.verified(length, Pass.mean(timing), trip_ms, self._drafted)
             self._drafted = None
@@ -238,8 +248,8 @@ class _Rounds:
     def _time_round(self, tokens: int) -> None:
         """What a round took and made."""
         now = time.perf_counter()
-        self._pace.emitted(tokens, 1000 * (now - self._round_began))
-        self._round_began = now
+        self._pace.emitted(tokens, None if self._fed_long else 1000 * (now - self._round_began))
+        self._round_began, self._fed_long = now, False
 
     async def _decide(self, verdict: expert_pb2.Verdict) -> Emitted:
         """What a verdict decides; nothing where it is on what was dropped."""
@@ -254,7 +264,7 @@ class _Rounds:
             await self._send(pipeline.replay())
             return []
         emitted = pipeline.verdict(verdict)
-        _add_log_probs(emitted[: verdict.accepted], flight.block)
+        add_log_probs(emitted[: verdict.accepted], flight.block)
         self._time_verdict(flight, verdict.timing)
         reached = recorder.verified(len(flight.block), verdict, ahead=flight.ahead)
         for token in flight.block[:reached]:
@@ -289,12 +299,3 @@ class _Rounds:
 def _trip_ms(began: float, timing: law_pb2.StepTiming) -> float:
     """Milliseconds that a step took beside its own: the network, waiting."""
     return max(1000 * (time.perf_counter() - began) - timing.compute_ms, 0.0)
-
-
-def _add_log_probs(
-    accepted: list[expert_pb2.EmittedToken], block: list[law_pb2.DraftedToken]
-) -> None:
-    """What the drafter said of accepted tokens, where the expert does not know it."""
-    for emitted, drafted in zip(accepted, block, strict=False):
-        if drafted.HasField("scaled_log_prob") and not emitted.log_probs.HasField("drafter"):
-            emitted.log_probs.drafter = drafted.scaled_log_prob

@@ -102,10 +102,11 @@ class Model:
             model's device.
         """
         logits = self.compute(self.packed(parts))
-        for part in parts:
-            part.slot.extend(part.tokens)
         rows = sum(part.rows for part in parts)
-        return logits[0, :rows, : self.facts.vocabulary_size].float()
+        wanted = logits[0, :rows, : self.facts.vocabulary_size].float()
+        for part in parts:  # last: what fails before is tried again, from what the slots hold
+            part.slot.extend(part.tokens)
+        return wanted
 
     def to_host(self, values: Tensor) -> list[float]:
         """Waits until the device has worked them out: [N]."""

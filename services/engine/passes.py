@@ -101,9 +101,11 @@ def _fed(model: Model, groups: Sequence[list[Piece]]) -> Iterator[tuple[list[Pie
         if len(pieces) == 1:
             with costs_only(pieces[0].queued):
                 raise
-        else:
-            for piece in pieces:
-                yield from _fed(model, [[piece]])
+            return
+        logits = None
+    if logits is None:  # not while the error is handled, which holds the memory of what failed
+        for piece in pieces:
+            yield from _fed(model, [[piece]])
         return
     sizes = [len(group) * group[0].rows for group in groups]
     for group, rows in zip(groups, logits.split(sizes), strict=True):
@@ -115,17 +117,18 @@ def _decided(group: list[Piece], logits: Tensor) -> list[tuple[Piece, Tensor]]:
     first = group[0]
     if not first.last:
         for piece, rows in zip(group, logits, strict=True):
-            piece.queued.advance(piece.count, rows)
+            with costs_only(piece.queued):
+                piece.queued.advance(piece.count, rows)
         return []
-    whole = logits
-    if first.queued.logits:
-        whole = torch.stack(
-            [torch.cat([*p.queued.logits, rows]) for p, rows in zip(group, logits, strict=True)]
-        )
-    if not whole.shape[1]:
-        return [(piece, logits.new_empty(0)) for piece in group]
     steps = [piece.queued.step for piece in group]
     try:
+        whole = logits
+        if first.queued.logits:
+            whole = torch.stack(
+                [torch.cat([*p.queued.logits, rows]) for p, rows in zip(group, logits, strict=True)]
+            )
+        if not whole.shape[1]:
+            return [(piece, logits.new_empty(0)) for piece in group]
         return list(zip(group, type(steps[0]).decide(steps, whole), strict=True))
     except Exception:
         if len(group) == 1:

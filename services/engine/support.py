@@ -1,5 +1,8 @@
 """What the engine can't do right, and therefore refuses when it starts."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from transformers import PretrainedConfig, PreTrainedModel
 
 from services.errors import ModelUnsupported
@@ -39,10 +42,22 @@ def check_supported(config: PretrainedConfig) -> None:
     ):
         if getattr(text, field, None):
             raise ModelUnsupported(f"model type {name}: {field} is set; only full attention works")
+    rope = getattr(text, "rope_parameters", None) or getattr(text, "rope_scaling", None) or {}
+    for kind in _rope_types(rope):
+        if kind in ("longrope", "dynamic"):
+            raise ModelUnsupported(
+                f"model type {name}: rope type {kind} depends on the longest session of a pass"
+            )
     if not getattr(text, "is_causal", True):
         raise ModelUnsupported(f"model type {name}: not a causal language model")
     if not getattr(text, "num_attention_heads", None):
         raise ModelUnsupported(f"model type {name}: no attention layers; only full attention works")
+
+
+def _rope_types(rope: Mapping[str, Any]) -> set[str]:
+    """The kinds that a config names: for all layers, or by kind of layer."""
+    each = [rope, *(value for value in rope.values() if isinstance(value, Mapping))]
+    return {str(one.get("rope_type") or one.get("type") or "default") for one in each}
 
 
 def check_attention(module: PreTrainedModel) -> None:

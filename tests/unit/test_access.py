@@ -1,6 +1,7 @@
 """API keys and their limits: what is found, what is refused, and when it fits again."""
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from router.access.allowance import Allowance
 from router.access.keys import ApiKey, find, hash_key, new_key
 from router.metrics import RouterMetrics
 from router.settings import RouterSettings
-from services.errors import InvalidField, Overloaded, Unauthenticated
+from services.errors import CascadeError, InvalidField, NoPodLeft, Overloaded, Unauthenticated
 from services.serving.settings import problems, read
 from services.serving.slots import Slots
 from services.serving.tls import TlsFiles
@@ -146,15 +147,44 @@ async def test_a_keys_sessions_and_the_routers(tmp_path: Path) -> None:
         pass
 
 
+async def use(checked: Guard, key: str, tokens: int) -> None:
+    """An answer to a prompt of so many tokens."""
+    async with checked.admit(bearing(key)) as caller:
+        with caller.prompt(tokens, lambda: True):
+            pass
+
+
 async def test_what_was_used_stays_with_the_name_when_the_file_changes(tmp_path: Path) -> None:
     path = tmp_path / "keys"
     checked = guard(write(path, entry("ann", "a", tokens_per_minute=10)))
-    async with checked.admit(bearing("a")) as caller:
-        caller.prompt(10)
+    await use(checked, "a", 10)
     write(path, entry("ann", "new", tokens_per_minute=20))
     with pytest.raises(Overloaded):
-        async with checked.admit(bearing("new")) as caller:
-            caller.prompt(11)
+        await use(checked, "new", 11)
+
+
+@pytest.mark.parametrize(
+    ("error", "began", "left"),
+    [
+        (NoPodLeft("drafter", "gone"), False, 10),
+        (Overloaded("full"), False, 10),
+        (NoPodLeft("drafter", "gone"), True, 0),
+        (InvalidField(("prompt", "bad")), False, 0),
+    ],
+)
+async def test_a_prompt_that_nothing_came_of_costs_nothing(
+    error: CascadeError, began: bool, left: int, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "keys", entry("ann", "a", tokens_per_minute=10))
+    checked = guard(path)
+    async with checked.admit(bearing("a")) as caller:
+        with pytest.raises(type(error)), caller.prompt(10, lambda: began):
+            raise error
+        with ExitStack() as stack:
+            if not left:
+                stack.enter_context(pytest.raises(Overloaded))
+            with caller.prompt(10, lambda: True):
+                pass
 
 
 def test_the_time_until_it_fits_is_told_and_is_right() -> None:

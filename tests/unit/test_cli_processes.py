@@ -52,6 +52,15 @@ def test_a_process_is_found_while_it_runs(tmp_path: Path, running: list[psutil.P
     assert stop([service], 10) == {}
 
 
+def test_a_process_is_found_after_the_clock_was_set(
+    tmp_path: Path, running: list[psutil.Popen], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = launch("drafter", SLEEPER, tmp_path, running)
+    created = psutil.Process.create_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: created(self) + 100)
+    assert find(service) is not None
+
+
 def test_another_process_of_the_same_pid_is_left_alone(
     tmp_path: Path, running: list[psutil.Popen]
 ) -> None:

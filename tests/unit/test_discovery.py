@@ -193,6 +193,28 @@ async def test_a_version_that_expires_between_list_and_watch(kube: KubeApi, seen
     await seen.until(lambda view: set(view) == {"10.0.0.3:50051", "10.0.0.4:50051"})
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\n",
+        b'{"type":"MODIFIED","obj\n',
+        b'{"kind":"Status","status":"Failure","code":500}\n',
+        b'{"type":"ERROR","object":{"kind":"Status","code":500}}\n',
+    ],
+    ids=["blank", "half", "status", "error without a reason"],
+)
+async def test_a_line_that_is_no_event_is_followed_by_a_new_list(
+    line: bytes, kube: KubeApi, seen: Seen
+) -> None:
+    kube.put("drafter-1", "drafter", endpoint("10.0.0.1"))
+    await seen.until(lambda view: len(view) == 1)
+    await until(lambda: kube.watching > 0)
+    kube.say(line)
+    await until(lambda: not kube.said)
+    kube.put("drafter-2", "drafter", endpoint("10.0.0.2"))
+    await seen.until(lambda view: len(view) == 2)
+
+
 async def test_repeated_events_change_nothing(kube: KubeApi, seen: Seen) -> None:
     kube.put("drafter-1", "drafter", endpoint("10.0.0.1"))
     kube.put("drafter-2", "drafter", endpoint("10.0.0.2"))

@@ -34,6 +34,16 @@ def llama(**more: Any) -> LlamaConfig:
     return LlamaConfig(**more)
 
 
+ROPE = {
+    "rope_theta": 1e4,
+    "factor": 2.0,
+    "original_max_position_embeddings": 64,
+    "short_factor": [1.0] * 64,
+    "long_factor": [2.0] * 64,
+}
+"""All that any kind of rotary embedding asks for."""
+
+
 @pytest.mark.parametrize(
     ("config", "text"),
     [
@@ -45,6 +55,8 @@ def llama(**more: Any) -> LlamaConfig:
         (PretrainedConfig(is_encoder_decoder=True), "encoder-decoder"),
         (llama(attention_chunk_size=8192), "attention_chunk_size"),
         (PretrainedConfig(), "no attention layers"),
+        (llama(rope_parameters=ROPE | {"rope_type": "longrope"}), "longrope"),
+        (llama(rope_parameters=ROPE | {"rope_type": "dynamic"}), "dynamic"),
     ],
 )
 def test_what_cannot_be_rolled_back_is_refused(config: PretrainedConfig, text: str) -> None:
@@ -54,6 +66,7 @@ def test_what_cannot_be_rolled_back_is_refused(config: PretrainedConfig, text: s
 
 def test_full_attention_is_taken() -> None:
     check_supported(LlamaConfig())
+    check_supported(llama(rope_parameters=ROPE | {"rope_type": "linear"}))
     check_supported(MistralConfig(sliding_window=None))
 
 

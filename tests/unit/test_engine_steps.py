@@ -1,15 +1,18 @@
 """The engine's turn-taking: order, superseding, draining, closing, failing."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from itertools import count
+from typing import Any
 
 import pytest
 import torch
 
+from services.engine.batch import Packed
 from services.engine.engine import Engine
 from services.engine.model import load
-from services.engine.session import Session
+from services.engine.session import Queued, Session
 from services.engine.step import Feed
 from services.errors import CascadeError, EngineFailed
 from tests.services import TINY
@@ -141,3 +144,89 @@ def test_timing_counts_passes_and_tokens(engine: Engine) -> None:
     assert (step.timing.passes, step.timing.tokens) == (3, 5)
     assert step.timing.compute_s > 0
     engine.close(session).result(20)
+
+
+class Spoilt:
+    """Logits of a pass whose copy finds no memory."""
+
+    def __getitem__(self, index: object) -> "Spoilt":
+        return self
+
+    def float(self) -> torch.Tensor:
+        raise MemoryError
+
+
+def favourites(engine: Engine, prompts: Sequence[bytes], passes: int) -> list[list[int]]:
+    """What sessions that run at once decode."""
+
+    class Decode(Count):
+        def __init__(self, prompt: bytes) -> None:
+            super().__init__("", passes, [], gate)
+            self.prompt, self.ids = list(prompt), list[int]()
+
+        def begin(self, session: Session) -> bool:
+            session.rebase(0, self.prompt)
+            return True
+
+        def take(self, session: Session, decided: list[float]) -> bool:
+            self.ids.append(int(decided[0]))
+            session.tokens.extend([int(decided[0])])
+            return super().take(session, decided)
+
+    gate = threading.Event()
+    steps = [Decode(prompt) for prompt in prompts]
+    sessions = [engine.open() for _ in steps]
+    for session, step in zip(sessions, steps, strict=True):
+        engine.submit(session, step)
+    gate.set()
+    for session in sessions:
+        engine.drain(session).result(20)
+        engine.close(session).result(20)
+    assert not any(step.error.done() for step in steps)
+    return [step.ids for step in steps]
+
+
+@pytest.mark.parametrize("at", range(1, 5))
+def test_a_pass_that_fails_after_the_model_is_tried_again_from_the_same_tokens(
+    engine: Engine, at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = [b"def add(a, b):", b"import re", b"The value"]
+    undisturbed = favourites(engine, prompts, 6)
+    compute, calls = engine.model.compute, count()
+
+    def spoils(packed: Packed) -> torch.Tensor:
+        logits: Any = compute(packed)
+        return Spoilt() if next(calls) == at else logits  # type: ignore[return-value]
+
+    monkeypatch.setattr(engine.model, "compute", spoils)
+    assert favourites(engine, prompts, 6) == undisturbed
+
+
+def test_what_fails_between_two_passes_costs_its_own_session_only(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A step whose wanted rows come from two passes keeps those of the first."""
+
+    class Long(Count):
+        def begin(self, session: Session) -> bool:
+            session.rebase(0, list(b"x" * 200))
+            return True
+
+        def feed(self, session: Session) -> Feed:
+            return Feed(session.unseen(), rows=150)
+
+    def fails(self: Queued, fed: int, logits: torch.Tensor) -> None:
+        raise MemoryError
+
+    log: list[str] = []
+    monkeypatch.setattr(Queued, "advance", fails)
+    bad, good = engine.open(), engine.open()
+    long = Long("long", 1, log)
+    engine.submit(bad, long)
+    engine.submit(good, Count("good", 3, log))
+    assert isinstance(long.error.result(20), EngineFailed)
+    engine.drain(good).result(20)
+    assert log == ["good"] * 3
+    for session in (bad, good):
+        engine.close(session).result(20)
+    assert engine.alive

@@ -6,7 +6,8 @@ from itertools import pairwise
 import pytest
 
 from router.pace import Draft, History, Overlap, Pace, Pass
-from router.pace.load import LEAST_STRETCH
+from router.pace.load import LEAST_STRETCH, Load
+from router.pace.times import Mean, Times
 
 DRAFT_MS, PASS_MS = 4.0, 30.0
 TOKENS = 512
@@ -147,6 +148,38 @@ def test_a_trial_that_costs_next_to_nothing_is_still_a_trial() -> None:
     session(history, chance, 0.1, 10.0)
     pace = Pace(history, fixed=None, start=6, bonus=False, overlap=Overlap(), may_go_alone=True)
     history.load.stretch = LEAST_STRETCH
+    history.times.slower = Mean(1e6)
     pace.decoded_alone(pace.alone, 1e6 * PASS_MS * pace.alone, Pass(PASS_MS))
     assert history.load.stretch == 2 * LEAST_STRETCH
     assert pace.alone == 0
+
+
+def test_one_token_that_stalls_says_little() -> None:
+    times = Times()
+    for _ in range(20):
+        times.decoded(Pass(PASS_MS), PASS_MS)
+    before = times.alone_ms
+    times.decoded(Pass(PASS_MS), 100 * PASS_MS)
+    assert times.alone_ms <= 1.11 * before
+
+
+def test_a_round_that_is_no_measure_still_counts_towards_the_next_trial() -> None:
+    load = Load()
+    assert load.begin_trial()
+    load.speculated(5, 100.0, 1.0)
+    speed = load.speed
+    for _ in range(100):
+        load.speculated(4, None, 1.0)
+    assert load.speed == speed
+    assert load.begin_trial(), "after 400 tokens"
+
+
+def test_the_longest_block_of_a_request_can_be_chosen_for() -> None:
+    history, chance = History(), random.Random(1)
+    session(history, chance, 0.9, 10.0)
+    for bonus in (False, True):
+        pace = Pace(
+            history, fixed=64, start=6, bonus=bonus, overlap=Overlap(1, 1), may_go_alone=True
+        )
+        pace.verified(64, 64, [1.0] * 64)
+        assert pace.length == 64
