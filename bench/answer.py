@@ -26,6 +26,9 @@ class Answer:
     """What the router counted; None where there is no router."""
     stop_string: str | None = None
     """The stop string that ended it, if one did."""
+    first_tokens: int = 1
+    """How many came first, together: a whole round's, where it is drafted.  A rate of decoding
+    begins behind them."""
 
     @property
     def emitted(self) -> tuple[int, ...]:
@@ -43,6 +46,7 @@ class Answer:
             "first_s": self.first_s,
             "total_s": self.total_s,
             "groups": self.groups,
+            "first_tokens": self.first_tokens,
             "statistics": statistics
             and MessageToDict(statistics, preserving_proto_field_name=True),
         }
@@ -62,6 +66,7 @@ class Answer:
             first_s=values["first_s"],
             total_s=values["total_s"],
             groups=values["groups"],
+            first_tokens=values.get("first_tokens", 1),
             # A field that a later contract has dropped is no reason to ask again.
             statistics=None
             if statistics is None

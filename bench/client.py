@@ -40,7 +40,7 @@ class Client:
         """
         token_ids: list[int] = []
         finished = router_pb2.Finished()
-        first_s, groups = 0.0, 0
+        first_s, first_tokens, groups = 0.0, 1, 0
         start = time.perf_counter()
         try:
             for response in self._stub.Generate(request):
@@ -50,6 +50,7 @@ class Client:
                     case "tokens":
                         if not token_ids:
                             first_s = time.perf_counter() - start
+                            first_tokens = len(response.tokens.tokens)
                         groups += 1
                         token_ids.extend(token.id for token in response.tokens.tokens)
                     case _:
@@ -65,6 +66,7 @@ class Client:
             first_s=first_s or total_s,
             total_s=total_s,
             groups=groups,
+            first_tokens=first_tokens,
             statistics=finished.statistics,
             stop_string=finished.stop_string if finished.HasField("stop_string") else None,
         )

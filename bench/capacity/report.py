@@ -68,8 +68,8 @@ def to_markdown(run: Run) -> str:
         "## The limit",
         f"Bare streams, {sessions} at once: one process asks two others in turn, with messages of "
         f"the same sizes ({up:,} bytes up and {down:,} down a round), and has no client. It makes "
-        f"{limit:,.0f} rounds/s, {cpu_ms:.2f} ms of its CPU each: the router comes to "
-        f"{_most(run) / limit:.0%} of that.",
+        f"{limit:,.0f} rounds/s, {cpu_ms:.2f} ms of its CPU each: the router alone comes "
+        f"to {_median(run.undecided, 'rounds_per_s') / limit:.0%} of that.",
         "## One session",
         table(
             ["a round, ms", "of it the models' passes", "added"],

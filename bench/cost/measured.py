@@ -156,7 +156,7 @@ class Measured:
     def _in_streams(self, name: str) -> Gain | None:
         streams = self._open("streams")
         most = max(streams.mapping("rates"), key=int)
-        if name not in streams.mapping("rates", most):
+        if most == "1" or name not in streams.mapping("rates", most):
             return None
         alone, together = (
             streams.number("rates", sessions, name, "tokens_per_s") for sessions in ("1", most)
@@ -171,6 +171,8 @@ class Measured:
         stored = Stored(self._folder, name)
         if stored.at("models") != self._models:
             raise stored.bad(f"of other models than speed.json: {', '.join(stored.at('models'))}")
+        if stored.at("dtype") != self._speed.at("dtype"):
+            raise stored.bad(f"of another dtype than speed.json: {stored.at('dtype')}")
         if name == "streams" and stored.at("weights") != self._weights:
             raise stored.bad(f"of other weights than speed.json: {stored.at('weights')}")
         self._opened.append(stored)

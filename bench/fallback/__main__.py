@@ -6,6 +6,7 @@ import typer
 from cascade.v1 import law_pb2
 
 from bench import options, results
+from bench.echo import latency_for
 from bench.fallback.measure import Session, running
 from bench.fallback.report import Run, to_json, to_markdown
 from bench.machine import Watch
@@ -36,7 +37,7 @@ def fallback(
             bar.advance()
             return session
 
-        bench.link.latency_s = round_trip_ms / 2000
+        bench.link.latency_s = latency_for(round_trip_ms / 1000)
         new_router()
         bar.say(f"acceptance {HARD:g}")
         expert = [ask(law_pb2.MODE_EXPERT, max_tokens, 0)]
@@ -49,7 +50,7 @@ def fallback(
         easy = [ask(law_pb2.MODE_SPECULATIVE, max_tokens, 100 + s) for s in range(sessions)]
         bar.say(f"acceptance {FAIR:g}")
         bench.agree(FAIR)
-        bench.link.latency_s = FAIR_ROUND_TRIP_MS / 2000
+        bench.link.latency_s = latency_for(FAIR_ROUND_TRIP_MS / 1000)
         new_router()
         fair_expert = ask(law_pb2.MODE_EXPERT, FAIR_TOKENS, 0)
         fair = [ask(law_pb2.MODE_SPECULATIVE, FAIR_TOKENS, s) for s in range(fair_sessions)]

@@ -57,7 +57,7 @@ def to_markdown(run: Run) -> str:
         ),
         f"## Acceptance {run.hard:g}, then {run.easy:g}; round trip {run.round_trip_ms:g} ms",
         f"Answers of {run.tokens} tokens. Beside each, the mean of the expert alone before and "
-        "after it.",
+        "after it; beside those that agree again, the last one before them.",
         _hard_table(run),
         f"## Acceptance {run.fair:g}, round trip {run.fair_round_trip_ms:g} ms",
         f"{len(run.fair_sessions)} answers of {run.fair_tokens} tokens, where speculation makes "

@@ -48,7 +48,7 @@ def load(
                         for way in WAYS:
                             bar.say(f"{cost:g} ms a token, {count} sessions: {way.name}")
                             found = measure(
-                                net.router,
+                                net.near,
                                 way,
                                 count,
                                 learn_s=learn,

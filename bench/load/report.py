@@ -53,7 +53,8 @@ def to_markdown(run: Run) -> str:
                 "hardware of its own",
                 f"Greedy answers of {TOKENS} tokens, one after another in each session; tokens a "
                 f"second of all together, {run.seconds:g} s after {run.learn_s:g} s that are not "
-                "counted, medians over repeats; the router knows nothing at first",
+                "counted, medians over repeats; one router for all of a cost, so that where it "
+                "chooses it has learnt from blocks of one length before",
             ]
         ),
         _table(run),

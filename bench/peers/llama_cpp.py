@@ -145,6 +145,7 @@ class LlamaCpp:
         start = time.perf_counter()
         at_s: list[float] = []
         token_ids: list[int] = []
+        first_tokens = 1
         last: dict[str, Any] = {}
         try:
             with self._opener.open(self._request(body), timeout=_ANSWER_S) as response:
@@ -154,6 +155,7 @@ class LlamaCpp:
                     last = json.loads(line.removeprefix(b"data: "))
                     if last.get("tokens"):
                         at_s.append(time.perf_counter() - start)
+                        first_tokens = first_tokens if token_ids else len(last["tokens"])
                         token_ids += last["tokens"]
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise ServiceFailed(f"llama.cpp: {error}: {self._last_line()}") from error
@@ -166,6 +168,7 @@ class LlamaCpp:
             first_s=at_s[0],
             total_s=time.perf_counter() - start,
             groups=len(at_s),
+            first_tokens=first_tokens,
         )
 
     def _request(self, body: dict[str, Any]) -> urllib.request.Request:

@@ -35,6 +35,8 @@ class Arrivals(BaseStreamer):
     def __init__(self) -> None:
         self.first: float | None = None
         """Time of the first token, of ``time.perf_counter``."""
+        self.first_tokens = 1
+        """How many came then."""
         self.groups = 0
         self._prompt_seen = False
 
@@ -44,7 +46,7 @@ class Arrivals(BaseStreamer):
             self._prompt_seen = True
             return
         if self.first is None:
-            self.first = time.perf_counter()
+            self.first, self.first_tokens = time.perf_counter(), value.numel()
         self.groups += 1
 
     def end(self) -> None:
@@ -119,6 +121,7 @@ class Peers:
             first_s=arrivals.first - start,
             total_s=total_s,
             groups=arrivals.groups,
+            first_tokens=arrivals.first_tokens,
         )
 
 

@@ -87,6 +87,7 @@ class Vllm:
             first_s=at_s[0],
             total_s=at_s[-1],
             groups=len(set(at_s)),
+            first_tokens=at_s.count(at_s[0]),
         )
 
 

@@ -104,7 +104,7 @@ def summarise(answers: Answers, *, grouped: bool) -> Summary:
 
 
 def _decode_rate(answers: Sequence[Answer]) -> float | None:
-    tokens = sum(max(len(a.token_ids) - 1, 0) for a in answers)
+    tokens = sum(max(len(a.token_ids) - a.first_tokens, 0) for a in answers)
     return _ratio(tokens, sum(a.total_s - a.first_s for a in answers))
 
 

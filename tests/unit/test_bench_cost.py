@@ -141,6 +141,23 @@ def test_a_missing_report_and_one_of_other_models_are_told(tmp_path: Path) -> No
         Measured(folder).mode("expert", "engine")
 
 
+def test_reports_that_do_not_belong_together_are_not_combined(tmp_path: Path) -> None:
+    folder = _stored(tmp_path)
+    path = folder / "engine.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"dtype": "float32"}))
+    with pytest.raises(BadResult, match=r"of another dtype than speed.json: float32"):
+        Measured(folder).mode("expert", "engine")
+
+
+def test_a_report_of_one_request_at_a_time_tells_no_gain(tmp_path: Path) -> None:
+    folder = _stored(tmp_path)
+    path = folder / "streams.json"
+    stored = json.loads(path.read_text())
+    assert Measured(folder)._in_streams("expert") is not None
+    path.write_text(json.dumps(stored | {"rates": {"1": stored["rates"]["1"]}}))
+    assert Measured(folder)._in_streams("expert") is None
+
+
 def test_given_times_take_the_rounds_of_the_speed_bench(tmp_path: Path) -> None:
     measured = Measured(_stored(tmp_path))
     (tmp_path / "times.json").write_text(json.dumps(TIMES | {"gains": {"cascade": 3.0}}))
@@ -233,6 +250,7 @@ def _stored(folder: Path) -> Path:
         "speed": {
             "machine": machine,
             "models": {"drafter": "pair/drafter", "expert": "pair/expert"},
+            "dtype": "bfloat16",
             "weights": {"drafter": "int4", "expert": "auto"},
             "laws": {
                 "MODE_SPECULATIVE": {"rule": "RULE_LOSSLESS"},
@@ -247,6 +265,7 @@ def _stored(folder: Path) -> Path:
         "engine": {
             "machine": machine,
             "models": ["pair/drafter", "pair/expert"],
+            "dtype": "bfloat16",
             "steps": [
                 {"role": "drafter", "weights": "auto", "tokens": 1, "ours_s": [0.04]},
                 {"role": "drafter", "weights": "int4", "tokens": 1, "ours_s": [0.01, 0.02, 0.9]},
@@ -265,6 +284,7 @@ def _stored(folder: Path) -> Path:
         "streams": {
             "machine": machine,
             "models": ["pair/drafter", "pair/expert"],
+            "dtype": "bfloat16",
             "weights": ["int4", "auto"],
             "rates": {
                 sessions: {name: {"tokens_per_s": times * rate} for name, rate in rates.items()}

@@ -37,6 +37,12 @@ def test_figures_over_problems() -> None:
     assert summary.round is None
 
 
+def test_what_comes_with_the_first_token_took_no_time_of_decoding() -> None:
+    """A drafted round's tokens come together, and so no faster than one alone."""
+    answers = [an_answer(11, first_s=1.0, total_s=2.0, first_tokens=6)]
+    assert summarise({"one": answers}, grouped=False).decode_per_s == 5
+
+
 def test_an_end_token_is_emitted_in_a_round_but_no_token_of_the_answer() -> None:
     summary = summarise({"one": [an_answer(5, end_token_id=9, groups=2)]}, grouped=True)
     assert summary.tokens == 5
