@@ -113,9 +113,13 @@ def left(session: Session, queued: Queued) -> Feed:
 
 
 def _make_room(session: Session, count: int, idle: list[Session], younger: list[Waiting]) -> bool:
-    """Lets others give way until there is room for ``count`` tokens of a session."""
+    """Lets others give way until there is room for ``count`` tokens of a session: forks first.
+
+    In ``idle`` they come first, in ``younger`` last.
+    """
     while not session.slot.reserve(count):
-        if idle:
+        fork_waits = bool(younger) and younger[-1][0].parent is not None
+        if idle and (idle[0].parent is not None or not fork_waits):
             victim = idle.pop(0)
         elif younger:
             victim, queued = younger.pop()

@@ -134,6 +134,27 @@ def test_a_fork_without_room_has_no_block_and_takes_nothing(
     one.close()
 
 
+def test_forks_give_way_before_another_session_does(engine: Engine, law: SessionLaw) -> None:
+    """They hold what is left when their session needs another page."""
+    other, one = Drafting(engine, law), Drafting(engine, law)
+    held = list(range(100))
+    other.submit(pb.DraftStep(append=held, max_tokens=1))
+    other.block()
+    prompt = list(b"def add(a, b):\n    return a + b")  # two pages, but for two tokens
+    one.submit(pb.DraftStep(append=prompt, max_tokens=1))
+    (token,) = ids(one.block())
+    forks = [pb.Fork(position=len(prompt) - 1 - i, id=33) for i in range(6)]
+    one.submit(
+        pb.DraftStep(position=len(prompt), append=[token], max_tokens=6, forks=forks, fork_tokens=4)
+    )
+    forked, block = one.forks(), one.block()  # those that gave way have none, at once
+    assert len(block.tokens) == 6
+    assert not any(block.tokens for block in forked.blocks)
+    assert other.session.slot.length == len(held), "it lost nothing"
+    other.close()
+    one.close()
+
+
 def test_a_fork_that_has_much_to_see_is_not_drafted(engine: Engine, law: SessionLaw) -> None:
     """After a replay it would see the whole prompt beside its session."""
     one = Drafting(engine, law)
