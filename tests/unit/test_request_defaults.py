@@ -70,18 +70,16 @@ def test_a_text_that_is_far_too_long_is_not_tokenised_whole(
     assert violation == ("text", "must have at most 99 tokens, got 200")
 
 
-def test_messages_and_tokens_are_counted_before_anything_is_made_of_them() -> None:
+def test_messages_and_tokens_are_counted_before_anything_is_made_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Tokenizer, "has_chat_template", True)
     tokenizer = byte_level()
     many = router_pb2.Chat(messages=[router_pb2.ChatMessage(role="user")] * 4097)
     request = router_pb2.GenerateRequest(mode=law_pb2.MODE_EXPERT, chat=many)
-    template = Tokenizer.has_chat_template
-    Tokenizer.has_chat_template = property(lambda self: True)  # type: ignore[method-assign,assignment]
-    try:
-        assert prompt_violations(request, tokenizer, 100) == [
-            ("chat.messages", "must be at most 4096, got 4097")
-        ]
-    finally:
-        Tokenizer.has_chat_template = template  # type: ignore[method-assign]
+    assert prompt_violations(request, tokenizer, 100) == [
+        ("chat.messages", "must be at most 4096, got 4097")
+    ]
     request.token_ids.ids.extend([1] * 100)
     assert prompt_violations(request, tokenizer, 100) == [
         ("token_ids.ids", "must have at most 99 tokens, got 100")
