@@ -123,14 +123,18 @@ def test_closing_drops_what_is_queued(engine: Engine) -> None:
 def test_a_failing_step_costs_its_own_session_only(
     engine: Engine, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    costs_only_its_own(engine, Broken("broken", 1, []))
+
+
+def costs_only_its_own(engine: Engine, broken: Count) -> None:
+    """A step fails, and the session beside it comes to its end."""
     log: list[str] = []
     bad, good = engine.open(), engine.open()
-    broken = Broken("broken", 1, log)
     engine.submit(bad, broken)
-    engine.submit(good, Count("good", 2, log))
+    engine.submit(good, Count("good", 3, log))
     assert isinstance(broken.error.result(20), EngineFailed)
     engine.drain(good).result(20)
-    assert log == ["good", "good"]
+    assert log == ["good"] * 3
     for session in (bad, good):
         engine.close(session).result(20)
     assert engine.alive
@@ -218,15 +222,5 @@ def test_what_fails_between_two_passes_costs_its_own_session_only(
     def fails(self: Queued, fed: int, logits: torch.Tensor) -> None:
         raise MemoryError
 
-    log: list[str] = []
     monkeypatch.setattr(Queued, "advance", fails)
-    bad, good = engine.open(), engine.open()
-    long = Long("long", 1, log)
-    engine.submit(bad, long)
-    engine.submit(good, Count("good", 3, log))
-    assert isinstance(long.error.result(20), EngineFailed)
-    engine.drain(good).result(20)
-    assert log == ["good"] * 3
-    for session in (bad, good):
-        engine.close(session).result(20)
-    assert engine.alive
+    costs_only_its_own(engine, Long("long", 1, []))
