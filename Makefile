@@ -13,6 +13,9 @@ PROTOS := $(wildcard protos/cascade/v1/*.proto)
 GENERATED := protos/python/.generated
 INSTALLED := $(VENV)/.installed
 CODE := services router bench k8s tests
+# Tests that compute in a process of their own: two at a time, of one thread each.  The others have
+# services beside them.
+ALONE := tests/oracle tests/unit tests/k8s tests/laws
 OVERLAY ?= local
 
 .DEFAULT_GOAL := help
@@ -63,7 +66,8 @@ down: setup ## Stop them
 	$(CASCADE) down
 
 test: setup check ## All checks and the test suite
-	$(BIN)/pytest -rs -m 'not laws and not faults'
+	OMP_NUM_THREADS=1 $(BIN)/pytest -rs -n 2 -m 'not laws and not faults' $(ALONE)
+	$(BIN)/pytest -rs -m 'not laws and not faults' $(addprefix --ignore ,$(ALONE))
 
 test-laws: setup ## The long statistical tests
 	$(BIN)/pytest -m laws
@@ -72,7 +76,7 @@ test-faults: setup ## The long tests of what goes wrong: dropped sessions, kille
 	$(BIN)/pytest -m faults
 
 test-tls: setup ## The integration tests with mutual TLS between all processes
-	CASCADE_TEST_TLS=1 $(BIN)/pytest tests/integration -m 'not laws and not faults'
+	CASCADE_TEST_TLS=1 $(BIN)/pytest tests/integration --ignore tests/integration/laws -m 'not laws and not faults'
 
 check: setup ## Format, lint, types, import rules, contract
 	$(BIN)/ruff format --check --quiet .

@@ -24,6 +24,8 @@ class History:
     """What steps take and sessions make, by how many there are."""
     deferrals: Mean = field(default_factory=lambda: Mean(smoothing=0.01))
     """Share of the drafted tokens that the drafter defers, where that is its own decision."""
+    running: int = 0
+    """Sessions that decode now, on whatever pods."""
     answers: int = 0
     """Those that could have been made on one model after the other."""
     foresight: Foresight = field(default_factory=Foresight)

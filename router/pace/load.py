@@ -60,8 +60,8 @@ class Load:
         """Tokens of a session by millisecond, if all speculate; not a number: unknown."""
         return self._round_tokens.value / self._round_ms.value
 
-    def speculated(self, tokens: int, ms: float | None, sessions: float) -> None:
-        """A round of one of them; ``ms``: None where they are no measure of the next ones."""
+    def speculated(self, tokens: int, ms: float | None, sessions: int) -> None:
+        """A round of one of so many; ``ms``: None where they are no measure of the next ones."""
         if ms is not None:
             self._round_tokens.add(tokens)
             self._round_ms.add(ms)

@@ -99,6 +99,14 @@ class Pace:
         elif not self._load.trying:
             self._consider(_GOES, _BENEFIT)
 
+    def begin(self) -> None:
+        """The session decodes from now on, beside the others of its history."""
+        self.history.running += 1
+
+    def end(self) -> None:
+        """It decodes no more."""
+        self.history.running -= 1
+
     @property
     def alone(self) -> int:
         """Tokens that the expert should decode alone now; 0: speculate."""
@@ -156,10 +164,10 @@ class Pace:
 
         None: they hold what the next rounds do not have, such as a prompt.
         """
-        self.history.load.speculated(tokens, ms, self.history.loads.sessions)
+        self.history.load.speculated(tokens, ms, self.history.running)
 
     def decoded_alone(self, tokens: int, ms: float, found: Pass | None) -> None:
-        """The expert has decoded so many tokens alone, in so many milliseconds.
+        """The expert has decoded so many tokens alone, in so many milliseconds, since `begin`.
 
         Args:
             tokens: at least 0.
@@ -178,7 +186,7 @@ class Pace:
         load = self._load
         if not load.left:  # another session has come to the end of the stretch
             return
-        load.left = max(load.left - tokens / self.history.loads.sessions, 0.0)
+        load.left = max(load.left - tokens / self.history.running, 0.0)
         if load.left:
             return
         self._choose()

@@ -59,6 +59,7 @@ async def speculate(task: Task) -> AsyncIterator[Emitted]:
     rounds = _Rounds(task, pipeline, pace, await task.open_drafter())
     await rounds.draft()
     await rounds.connect(await task.open_expert())
+    pace.begin()
     try:
         while not pipeline.done:
             rounds.check_loss()
@@ -72,6 +73,7 @@ async def speculate(task: Task) -> AsyncIterator[Emitted]:
                         await rounds.draft()  # first: it need not wait until the client has these
                     yield emitted
     finally:
+        pace.end()
         rounds.leave()
 
 
@@ -140,8 +142,8 @@ class _Rounds:
     async def connect(self, expert: ExpertSession) -> None:
         """The expert's session; drafting ahead, it sees the prompt while the drafter drafts."""
         self._expert = expert
-        if self._round_began:
-            self._round_began = time.perf_counter()  # waiting for the slot was no part of it
+        if self._round_began:  # waiting for the slot was no part of it
+            self._round_began = time.perf_counter()
         if self._task.request.overlap.draft_ahead:
             tokens = self._pipeline.tokens
             await expert.start_verify(0, tokens.ids, tokens.hash(), [])

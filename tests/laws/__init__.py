@@ -1,1 +1,1 @@
-"""The law of the procedure: enumerated, drawn, by blocks, and through the services."""
+"""The law of the procedure: enumerated, drawn, and by blocks."""

@@ -38,6 +38,7 @@ def session(
     The drafter is always sure, of whatever it drafts.
     """
     pace = a_pace(history, stops_early=stops_early)
+    pace.begin()
     ms, done, alone = 0.0, 0, 0
     while done < TOKENS:
         if pace.alone:
@@ -55,6 +56,7 @@ def session(
         pace.verified(accepted, min(accepted + 1, n), [1.0] * n)
         ms += DRAFT_MS * n + PASS_MS + 2 * trip_ms
         done += min(accepted + 1, n)
+    pace.end()
     return ms * TOKENS / done, alone
 
 
@@ -122,6 +124,7 @@ def test_after_each_trial_that_fails_the_next_stretch_is_four_times_as_long() ->
     assert "does not pay" in history.load.reason
     other = Pace(history, fixed=None, start=6, bonus=False, overlap=Overlap(), may_go_alone=True)
     assert other.alone == pace.alone, "one stretch for all sessions"
+    pace.begin()
     stretches: list[int] = []
     while len(stretches) < 4:
         stretches.append(pace.alone)
@@ -138,6 +141,7 @@ def test_a_trial_drafts_whole_blocks() -> None:
     session(history, chance, 0.1, 10.0, stops_early=True)
     pace = a_pace(history, stops_early=True)
     assert pace.least_chance > 0
+    pace.begin()
     pace.decoded_alone(pace.alone, PASS_MS * pace.alone, Pass(PASS_MS))
     assert (pace.alone, pace.length, pace.least_chance) == (0, 4, 0)
 
@@ -147,6 +151,7 @@ def test_a_trial_that_costs_next_to_nothing_is_still_a_trial() -> None:
     history, chance = History(), random.Random(4)
     session(history, chance, 0.1, 10.0)
     pace = Pace(history, fixed=None, start=6, bonus=False, overlap=Overlap(), may_go_alone=True)
+    pace.begin()
     history.load.stretch = LEAST_STRETCH
     history.times.slower = Mean(1e6)
     pace.decoded_alone(pace.alone, 1e6 * PASS_MS * pace.alone, Pass(PASS_MS))
@@ -166,10 +171,10 @@ def test_one_token_that_stalls_says_little() -> None:
 def test_a_round_that_is_no_measure_still_counts_towards_the_next_trial() -> None:
     load = Load()
     assert load.begin_trial()
-    load.speculated(5, 100.0, 1.0)
+    load.speculated(5, 100.0, 1)
     speed = load.speed
     for _ in range(100):
-        load.speculated(4, None, 1.0)
+        load.speculated(4, None, 1)
     assert load.speed == speed
     assert load.begin_trial(), "after 400 tokens"
 

@@ -49,49 +49,76 @@ class Session:
         self.length = 0 if self.pace.alone else self.pace.length
         self.ready_ms = now_ms + hardware.draft * self.length
 
+    def served(
+        self, now_ms: float, one: Pass, chance: random.Random, acceptance: float, hardware: Hardware
+    ) -> int:
+        """Takes part in a pass that begins now; the tokens that it got of it."""
+        ended_ms = now_ms + one.ms
+        if not self.length:
+            self.pace.decoded_alone(1, ended_ms - self.ready_ms, one)
+            return 1
+        n = self.length
+        accepted = next((j for j in range(n) if chance.random() >= acceptance), n)
+        self.pace.history.verified(n, one, now_ms - self.ready_ms, Draft(hardware.draft, 0.0))
+        self.pace.verified(accepted, min(accepted + 1, n))
+        self.pace.emitted(accepted + 1, ended_ms - self.began_ms)
+        return accepted + 1
+
+
+@dataclass
+class Pod:
+    """An expert, and the sessions that it has."""
+
+    sessions: list[Session]
+    free_ms: float = 0.0
+
+    @property
+    def next_ms(self) -> float:
+        """When its next pass begins."""
+        return max(self.free_ms, min(session.ready_ms for session in self.sessions))
+
 
 def made(
     history: History,
     hardware: Hardware,
     sessions: int,
     *,
+    pods: int = 1,
     acceptance: float = 0.85,
     fixed: int | None = None,
     may_go_alone: bool = True,
     ms: float = 2 * MINUTE_MS,
     seed: int = 0,
 ) -> float:
-    """Tokens a second that so many sessions make together."""
+    """Tokens a second that so many sessions on each of so many experts make together."""
     chance = random.Random(seed)
-    running = [
-        Session(a_pace(history, fixed=fixed, may_go_alone=may_go_alone), ready_ms=0.0)
-        for _ in range(sessions)
+    experts = [
+        Pod(
+            [
+                Session(a_pace(history, fixed=fixed, may_go_alone=may_go_alone), 0.0)
+                for _ in range(sessions)
+            ]
+        )
+        for _ in range(pods)
     ]
-    for session in running:
+    for session in (session for pod in experts for session in pod.sessions):
+        session.pace.begin()
         session.go_on(0.0, hardware)
-    now, tokens = 0.0, 0
-    while now < ms:
-        now = max(now, min(session.ready_ms for session in running))
-        served = [session for session in running if session.ready_ms <= now]
+    tokens = 0
+    while (pod := min(experts, key=lambda pod: pod.next_ms)).next_ms < ms:
+        now = pod.next_ms
+        served = [session for session in pod.sessions if session.ready_ms <= now]
         rows = sum(session.length + 1 for session in served)
-        drafting = any(session.length for session in running)
+        drafting = any(session.length for session in pod.sessions)
         slowed = hardware.slowed if drafting else 1.0
         one = Pass(slowed * hardware.pass_ms(rows), rows, sessions)
-        now += one.ms
+        pod.free_ms = now + one.ms
         for session in served:
-            if session.length:
-                n = session.length
-                accepted = next((j for j in range(n) if chance.random() >= acceptance), n)
-                waited_ms = now - one.ms - session.ready_ms
-                history.verified(n, one, waited_ms, Draft(hardware.draft, 0.0))
-                session.pace.verified(accepted, min(accepted + 1, n))
-                session.pace.emitted(accepted + 1, now - session.began_ms)
-                tokens += accepted + 1
-            else:
-                tokens += 1
-                session.pace.decoded_alone(1, now - session.ready_ms, one)
-            session.go_on(now, hardware)
-    return 1000 * tokens / now
+            tokens += session.served(now, one, chance, acceptance, hardware)
+            session.go_on(pod.free_ms, hardware)
+    for session in (session for pod in experts for session in pod.sessions):
+        session.pace.end()
+    return 1000 * tokens / ms
 
 
 def a_pace(history: History, *, fixed: int | None, may_go_alone: bool) -> Pace:
@@ -156,6 +183,7 @@ def test_no_new_session_is_held_back_by_what_was_measured_with_many() -> None:
         history.times.drafted(Draft(1000.0))
     assert history.load.left, "the expert goes alone"
     left_behind = a_pace(history, fixed=None, may_go_alone=True)
+    left_behind.begin()
     while left_behind.alone:
         left_behind.decoded_alone(1, SHARED.pass_ms(1), Pass(SHARED.pass_ms(1), 1, 1))
     assert a_pace(history, fixed=None, may_go_alone=True).alone == 0
@@ -167,6 +195,7 @@ def test_who_is_left_behind_drafts_what_is_best_for_one() -> None:
     made(history, SHARED, 1)
     made(history, SHARED, 64)
     left_behind = a_pace(history, fixed=None, may_go_alone=True)
+    left_behind.begin()
     assert left_behind.alone
     with_many = left_behind.length
     while left_behind.alone:
@@ -189,6 +218,30 @@ def test_when_many_sessions_come_the_expert_goes_alone() -> None:
     made(history, BUSY, 1)
     found = made(history, BUSY, 64)
     assert found >= 0.95 * alone(BUSY, 64)
+
+
+def test_trials_take_as_little_with_many_experts() -> None:
+    """The sessions of all of them share one stretch of the expert alone."""
+    history = History()
+    made(history, SHARED, 8, pods=16, acceptance=0.2, ms=MINUTE_MS / 2)
+    found = made(history, SHARED, 8, pods=16, acceptance=0.2, ms=MINUTE_MS)
+    assert found >= 0.98 * 16 * alone(SHARED, 8)
+
+
+def test_the_next_trial_comes_after_so_many_tokens_of_each_experts_sessions() -> None:
+    history = History()
+    for _ in range(10):
+        history.loads.passed(Pass(1.0, sessions=2))
+    paces = [a_pace(history, fixed=None, may_go_alone=True) for _ in range(8)]
+    for pace in paces:
+        pace.begin()
+    assert history.load.begin_trial()
+    begun = []
+    for _ in range(4):
+        for pace in paces:
+            pace.emitted(100, 1.0)
+        begun.append(history.load.begin_trial())
+    assert begun == [False, False, False, True]
 
 
 def test_a_second_burst_goes_on_as_the_first_one_ended() -> None:

@@ -1,0 +1,1 @@
+"""The laws, through real services."""
