@@ -1,11 +1,16 @@
 """What the engine can't do right, and therefore refuses when it starts."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from transformers import PretrainedConfig, PreTrainedModel
+import torch
+from torch import Tensor
+from transformers import AttentionInterface, PretrainedConfig, PreTrainedModel
 
 from services.errors import ModelUnsupported
+
+_COUNTING = "cascade_counting"
 
 
 def check_supported(config: PretrainedConfig) -> None:
@@ -61,13 +66,43 @@ def _rope_types(rope: Mapping[str, Any]) -> set[str]:
 
 
 def check_attention(module: PreTrainedModel) -> None:
-    """Refuses models whose attention is not ours to compute.
+    """Refuses models whose attention is not ours to compute, once in each layer.
+
+    Of a layer the cache has the keys and values of one attention: those of a second one in it, as
+    DiffLlama's, would take their place, and a layer without any would forget or not be rolled back.
 
     Raises:
-        ModelUnsupported: the model does not go through transformers' attention interface.
+        ModelUnsupported: it does not go through transformers' attention interface, or otherwise.
     """
+    name = module.config.model_type
     if not module._can_set_attn_implementation():
         raise ModelUnsupported(
-            f"model type {module.config.model_type}: its attention can't be replaced; "
+            f"model type {name}: its attention can't be replaced; "
             "only models on transformers' attention interface are supported"
         )
+    calls = _calls(module)
+    for layer in range(module.config.get_text_config(decoder=True).num_hidden_layers):
+        if calls[layer] != 1:
+            raise ModelUnsupported(
+                f"model type {name}: layer {layer} computes attention {calls[layer]} times in a "
+                "pass; only once is supported"
+            )
+
+
+@torch.inference_mode()
+def _calls(module: PreTrainedModel) -> Counter[int]:
+    """How often each layer computes attention in a pass."""
+    calls: Counter[int] = Counter()
+
+    def count(layer: Any, query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> Any:
+        calls[layer.layer_idx] += 1
+        return query.new_zeros(
+            *query.shape[:1], query.shape[2], query.shape[1], value.shape[-1]
+        ), None
+
+    AttentionInterface.register(_COUNTING, count)
+    own = module.config._attn_implementation
+    module.set_attn_implementation(_COUNTING)
+    module(input_ids=torch.zeros(1, 1, dtype=torch.long, device=module.device), use_cache=False)
+    module.set_attn_implementation(own)
+    return calls

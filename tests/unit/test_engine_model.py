@@ -7,14 +7,20 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, PretrainedConfig
+from transformers import (
+    AutoModelForCausalLM,
+    DiffLlamaConfig,
+    LlamaConfig,
+    MistralConfig,
+    PretrainedConfig,
+)
 
 from services.engine import linear
 from services.engine.batch import Part
 from services.engine.fingerprint import tokenizer_fingerprint, weights_fingerprint
 from services.engine.linear import FILLED_ROWS, PackedLinear, can_pack, choose_rows
 from services.engine.model import INDUCTOR, choose_dtype, load
-from services.engine.support import check_supported
+from services.engine.support import check_attention, check_supported
 from services.engine.weights import pack_linears
 from services.errors import ModelUnsupported
 from tests.services import TINY
@@ -93,6 +99,19 @@ def test_a_tokenizer_larger_than_the_model_is_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps(content))
     with pytest.raises(ModelUnsupported, match="5001 entries, the model only 264"):
         load(folder, device="cpu")
+
+
+def test_a_layer_that_computes_attention_twice_is_refused() -> None:
+    """Its second keys and values would take the place of the first."""
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 2, "num_hidden_layers": 2}
+    sizes: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 16, "vocab_size": 8, **heads}
+    twice = AutoModelForCausalLM.from_config(DiffLlamaConfig(**sizes))
+    with pytest.raises(ModelUnsupported, match="diffllama: layer 0 computes attention 2 times"):
+        check_attention(twice)
+    once = AutoModelForCausalLM.from_config(LlamaConfig(**sizes))
+    before = once.config._attn_implementation
+    check_attention(once)
+    assert once.config._attn_implementation == before
 
 
 def test_cuda_without_a_device_is_refused() -> None:
