@@ -17,7 +17,7 @@ _AGAIN = 8
 _WORTH_AHEAD = 0.1
 """Below this chance of being used, a block is not drafted ahead."""
 _WORTH_FORK = 0.02
-"""Nor one on a fork: it takes no pass of its own."""
+"""Nor one on a fork: it takes no pass of its own, but makes others' passes longer."""
 MAX_FORKS = 32
 """Of one draft."""
 
@@ -90,6 +90,8 @@ class Pace:
         """A draft ends with the token with which their product over the block falls below it."""
         self.ahead = overlap.draft_ahead
         """Blocks to draft ahead: none where they would seldom be used."""
+        self._worth_fork = _WORTH_FORK
+        """Below this chance of being used, no block is drafted on a fork."""
         self._until_choice = _AGAIN
         self._load = history.load
         """For which all was chosen."""
@@ -137,7 +139,7 @@ class Pace:
             for rank, hit in enumerate(hits):
                 chances[j, rank] = whole * (1 - rate) * hit
             whole *= rate
-        worth = [outcome for outcome, chance in chances.items() if chance >= _WORTH_FORK]
+        worth = [outcome for outcome, chance in chances.items() if chance >= self._worth_fork]
         return sorted(worth, key=lambda outcome: -chances[outcome])[:MAX_FORKS]
 
     def verified(self, accepted: int, reached: int, top_probs: Sequence[float] = ()) -> None:
@@ -221,6 +223,7 @@ class Pace:
         if not self.history.times.known:
             return
         best = self._best(optimism=0.0)
+        self._worth_fork = self._fork_pays_from(best)
         self.ahead = self._most_ahead if best.ahead + best.forked >= _WORTH_AHEAD else 0
         if not (self._stops_early and self.history.top_probs.known):
             self.length = best.length
@@ -240,7 +243,7 @@ class Pace:
         for n in range(1, most + 1):
             emitted += whole
             rejected = whole * (1 - rates[n - 1])
-            forks += sum(rejected * hit for hit in hits if rejected * hit >= _WORTH_FORK)
+            forks += sum(rejected * hit for hit in hits if rejected * hit >= self._worth_fork)
             whole *= rates[n - 1]
             ahead = whole * (rates[n] if self._bonus else 1)
             total = emitted + (whole if self._bonus else 0)
@@ -248,6 +251,16 @@ class Pace:
             if (speed := total / self._round_ms(block)) > best.speed and self._fixed in (None, n):
                 best = block._replace(speed=speed)
         return best
+
+    def _fork_pays_from(self, block: _Best) -> float:
+        """The chance of being used from which a fork saves more than it costs, of such blocks.
+
+        It saves a round that draft; it costs all rounds that wait for theirs in the same passes.
+        """
+        times = self.history.times
+        saved = times.round_ms(block.length) - times.round_ms(block.length, forked=1.0)
+        cost = (1 - block.ahead) * times.fork_ms(block.length)
+        return max(cost / saved, _WORTH_FORK) if saved > 0 else math.inf
 
     def _round_ms(self, block: _Best) -> float:
         """Mean time of a round with such a block."""

@@ -84,12 +84,26 @@ class Cost:
             self._rows.anew(), self._ms.anew(), replace(self._squares), replace(self._products)
         )
 
+    @property
+    def value(self) -> float:
+        """Milliseconds of the last ones; not a number: there were none."""
+        return self._ms.value
+
+    @property
+    def tells(self) -> bool:
+        """Whether there were enough that one alone does not decide."""
+        return self._ms.tells
+
+    @property
+    def slope(self) -> float:
+        """Milliseconds of a row."""
+        if self._squares.value >= _SPREAD:
+            return max(self._products.value / self._squares.value, 0.0)
+        return 0.0
+
     def of(self, rows: float) -> float:
         """Milliseconds of one with so many rows."""
-        slope = 0.0
-        if self._squares.value >= _SPREAD:
-            slope = max(self._products.value / self._squares.value, 0.0)
-        return max(self._ms.value + slope * (rows - self._rows.value), _LEAST_MS)
+        return max(self.value + self.slope * (rows - self._rows.value), _LEAST_MS)
 
 
 class Pass(NamedTuple):
@@ -119,14 +133,31 @@ class Draft(NamedTuple):
     """Of a token, in the drafter."""
     trip_ms: float | None = None
     """What it took beside that.  None: it waited for other things as well."""
+    rows: float = 1.0
+    """Of logits in a pass, all sessions' and forks' together."""
+    sessions: int = 1
+    """That take part in the drafter's passes."""
+
+    @classmethod
+    def of(cls, step: law_pb2.StepTiming, whole_ms: float | None = None) -> "Draft":
+        """What a step of at least one pass took; ``whole_ms``: as seen from here."""
+        own_ms, passes = step.compute_ms + step.queue_ms, step.passes
+        return cls(
+            token_ms=own_ms / passes,
+            trip_ms=None if whole_ms is None else max(whole_ms - own_ms, 0.0),
+            rows=max(step.rows / passes, 1.0),
+            sessions=max(step.sessions, 1),
+        )
 
 
 @dataclass
 class Times:
     """What steps take, milliseconds, as a router sees them, with about as many sessions."""
 
-    draft: Mean = field(default_factory=Mean)
+    draft: Cost = field(default_factory=Cost)
     """Of a drafted token, in the drafter."""
+    drafting: Mean = field(default_factory=Mean)
+    """Sessions that take part in the drafter's passes."""
     draft_trip: Mean = field(default_factory=Mean)
     """What a draft takes beside that: network, waiting."""
     expert: Cost = field(default_factory=Cost)
@@ -147,7 +178,8 @@ class Times:
 
     def drafted(self, draft: Draft) -> None:
         """The drafter has made one."""
-        self.draft.add(draft.token_ms)
+        self.draft.add(draft.rows, draft.token_ms)
+        self.drafting.add(draft.sessions)
         if draft.trip_ms is not None:
             self.draft_trip.add(draft.trip_ms)
 
@@ -199,6 +231,14 @@ class Times:
         al. 2024, arXiv 2406.14066: goodput).
         """
         return self.expert.of(self._share.value * self.sessions.value * (length + 1))
+
+    def fork_ms(self, length: int) -> float:
+        """What a fork costs all sessions, if each has one: their drafts share its passes.
+
+        Args:
+            length: of the drafts.
+        """
+        return self.draft.slope * length * max(self.drafting.value - 1, 0.0)
 
     @property
     def decode_ms(self) -> float:

@@ -234,8 +234,8 @@ class _Rounds:
         if timing.tokens - timing.passes > _LONG_FEED:
             self._fed_long = True
         elif timing.passes:
-            token_ms = timing.compute_ms / timing.passes
-            self._drafted = Draft(token_ms, _trip_ms(self._draft_began, timing))
+            whole_ms = 1000 * (time.perf_counter() - self._draft_began)
+            self._drafted = Draft.of(timing, whole_ms)
 
     def _time_verdict(self, flight: Flight, timing: law_pb2.StepTiming) -> None:
         """What a verification took, where it waited for no other one of the session."""

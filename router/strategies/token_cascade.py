@@ -41,7 +41,7 @@ async def token_cascade(task: Task) -> AsyncIterator[Emitted]:
             deferred = any(t.defer for t in piece.tokens)  # always the step's last token
             task.history.deferrals.add(float(deferred))
             if piece.last and piece.timing.passes:
-                task.history.times.drafted(Draft(piece.timing.compute_ms / piece.timing.passes))
+                task.history.times.drafted(Draft.of(piece.timing))
             emitted = [drafters_word(t) for t in piece.tokens if not t.defer]
             tokens.extend(t.id for t in emitted)
             if emitted:

@@ -52,6 +52,30 @@ def test_the_length_is_the_fastest(rate: float, trip: float, bonus: bool, ahead:
     assert pace.ahead == (ahead if rate ** (pace.length + bonus) >= 0.1 else 0)
 
 
+def forked(sessions: int, row_ms: float) -> int:
+    """Outcomes that a draft prepares for, where each row makes all sessions' passes longer."""
+    history = History(accepting(0.85), known(4.0, 30.0, 0.0))
+    for i in range(200):
+        rows = sessions * (1 + i % 8)
+        history.times.drafted(Draft(4.0 + row_ms * rows, 0.0, rows, sessions))
+    pace = Pace(history, fixed=5, start=5, bonus=True, overlap=Overlap(1, 2))
+    return len(pace.likely())
+
+
+def test_no_fork_is_drafted_that_costs_the_other_sessions_more_than_it_saves() -> None:
+    assert forked(8, 0.0) == forked(1, 0.2) > 0, "nobody waits for it"
+    counts = [forked(sessions, 0.04) for sessions in (2, 4, 8, 16, 32)]
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] > counts[2] > counts[-1] == 0
+
+
+def test_what_a_draft_took_holds_the_passes_of_others() -> None:
+    step = law_pb2.StepTiming(queue_ms=4.0, compute_ms=20.0, passes=4, rows=48, sessions=3)
+    assert Draft.of(step, whole_ms=30.0) == Draft(6.0, 6.0, rows=12.0, sessions=3)
+    assert Draft.of(step, whole_ms=23.0).trip_ms == 0
+    assert Draft.of(step).trip_ms is None
+
+
 def test_until_something_is_known_the_length_is_the_given_one() -> None:
     pace = Pace(History(), fixed=None, start=6, bonus=False, overlap=Overlap(1))
     assert (pace.length, pace.ahead) == (6, 1)

@@ -111,7 +111,7 @@ def test_easy_text_is_drafted_far_and_a_slow_drafter_stops_early() -> None:
     before = pace.least_chance
     assert 0 < before < 0.6
     for _ in range(100):
-        history.times.draft.add(4 * DRAFT_MS)
+        history.times.drafted(Draft(4 * DRAFT_MS))
     slow = new_pace(history, stops_early=True)
     assert 1 >= slow.least_chance > 1.5 * before
 
