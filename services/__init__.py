@@ -1,11 +1,6 @@
 """The drafter's and the expert's services, and what every server of the system shares."""
 
-import gc
 import os
-
-# A start makes some 400,000 objects that stay (torch, transformers), and the collector looks at all
-# of them again and again.  Ten times fewer collections take a fifth off the start.
-gc.set_threshold(10_000)
 
 # Two pods on one machine both have a thread on each core.  A thread that waits for the others of
 # its pool spins, and where their core computes for the other pod it spins in vain: both pods come

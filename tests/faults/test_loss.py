@@ -211,8 +211,7 @@ async def test_a_pod_that_is_to_end_takes_none_and_ends_what_remains(small: Smal
         assert response.HasField("opened")
         stopping = asyncio.create_task(asyncio.to_thread(pod.stop))
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
-        second = stub.Draft()
-        await second.write(opening)
+        second = stub.Draft()  # a write might come after its end, and then fail by itself
         assert await second.code() == grpc.StatusCode.UNAVAILABLE
         assert "no new sessions" in (await second.details() or "")
         assert await first.code() == grpc.StatusCode.UNAVAILABLE
