@@ -234,8 +234,7 @@ class _Rounds:
         if timing.tokens - timing.passes > _LONG_FEED:
             self._fed_long = True
         elif timing.passes:
-            whole_ms = 1000 * (time.perf_counter() - self._draft_began)
-            self._drafted = Draft.of(timing, whole_ms)
+            self._drafted = Draft.of(timing, _ms_since(self._draft_began))
 
     def _time_verdict(self, flight: Flight, timing: law_pb2.StepTiming) -> None:
         """What a verification took, where it waited for no other one of the session."""
@@ -243,7 +242,9 @@ class _Rounds:
         if timing.tokens - length > _LONG_FEED:
             self._fed_long = True
         else:
-            trip_ms = None if flight.sent is None else _trip_ms(flight.sent, timing)
+            trip_ms = None
+            if flight.sent is not None:
+                trip_ms = max(_ms_since(flight.sent) - timing.compute_ms, 0.0)
             self._pace.history.verified(length, Pass.mean(timing), trip_ms, self._drafted)
             self._drafted = None
 
@@ -298,6 +299,5 @@ class _Rounds:
         self._first.leave()
 
 
-def _trip_ms(began: float, timing: law_pb2.StepTiming) -> float:
-    """Milliseconds that a step took beside its own: the network, waiting."""
-    return max(1000 * (time.perf_counter() - began) - timing.compute_ms, 0.0)
+def _ms_since(began: float) -> float:
+    return 1000 * (time.perf_counter() - began)

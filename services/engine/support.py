@@ -72,7 +72,8 @@ def check_attention(module: PreTrainedModel) -> None:
     DiffLlama's, would take their place, and a layer without any would forget or not be rolled back.
 
     Raises:
-        ModelUnsupported: it does not go through transformers' attention interface, or otherwise.
+        ModelUnsupported: it does not go through transformers' attention interface, or does so in
+            some layer not once.
     """
     name = module.config.model_type
     if not module._can_set_attn_implementation():
@@ -94,11 +95,12 @@ def _calls(module: PreTrainedModel) -> Counter[int]:
     """How often each layer computes attention in a pass."""
     calls: Counter[int] = Counter()
 
-    def count(layer: Any, query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> Any:
+    def count(
+        layer: Any, query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any
+    ) -> tuple[Tensor, None]:
         calls[layer.layer_idx] += 1
-        return query.new_zeros(
-            *query.shape[:1], query.shape[2], query.shape[1], value.shape[-1]
-        ), None
+        batch, heads, tokens, _size = query.shape
+        return query.new_zeros(batch, tokens, heads, value.shape[-1]), None
 
     AttentionInterface.register(_COUNTING, count)
     own = module.config._attn_implementation

@@ -42,6 +42,7 @@ async def test_what_rounds_make_is_measured_by_how_many_share_the_expert() -> No
     assert await run(made) == list(range(10, 40))
     assert history.load.shared
     assert history.load.speed > 0
+    assert history.running == 0, "the answer is made"
 
 
 class Clock:
