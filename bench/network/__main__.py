@@ -2,7 +2,6 @@
 
 import os
 from pathlib import Path
-from statistics import median
 from typing import Annotated
 
 import typer
@@ -11,11 +10,12 @@ from bench import options, results
 from bench.machine import Watch
 from bench.network import predicted
 from bench.network.measure import (
+    Chosen,
     Measured,
     bare_trip_ms,
     measure,
-    measure_adaptive,
     measure_alone,
+    measure_chosen,
 )
 from bench.network.plot import save_plot
 from bench.network.predicted import Overlap, Point, Times, rate, tokens_within
@@ -75,14 +75,14 @@ def run_network(
     found: list[Measured] = []
     bare_trips: dict[Place, float] = {}
     alone: dict[Place, float] = {}
-    adaptive: dict[tuple[Place, Overlap], float] = {}
+    chosen: dict[tuple[Place, Overlap], Chosen] = {}
     overlaps = [
         Overlap(k, known)
         for k in ahead or AHEADS
         for known in (alternatives or ALTERNATIVES)
         if k or not known
     ]
-    per_place = 2 + len(overlaps) * (1 + (1 + len(block_length or BLOCK_LENGTHS)) * repeats)
+    per_place = 2 + len(overlaps) * (1 + (2 + len(block_length or BLOCK_LENGTHS)) * repeats)
     with progress_bar(len(acceptances) * len(trips) * per_place) as bar:
         for a in acceptances:
             bar.say(f"acceptance {a:g}: starting the services")
@@ -107,14 +107,13 @@ def run_network(
                             bar.advance()
                     found += points
                     for overlap in overlaps:
-                        at = [m.point for m in points if m.point.overlap == overlap]
-                        best = max(rate(times, point, foreseen) for point in at)
-                        tokens = tokens_within(max(best, predicted.alone(times)), 2 * seconds)
-                        rates = []
-                        for repeat in range(-1, repeats):  # the first one learns
-                            rates.append(measure_adaptive(router, overlap, tokens, repeat % 256))
+                        at = [m for m in points if m.point.overlap == overlap]
+                        expected = max(rate(times, m.point, foreseen) for m in at)
+                        tokens = tokens_within(max(expected, predicted.alone(times)), 2 * seconds)
+                        best = max(at, key=lambda m: m.rate).point.block_length
+                        one = chosen[(trip, a), overlap] = Chosen(best)
+                        for _ in measure_chosen(router, overlap, one, tokens, repeats):
                             bar.advance()
-                        adaptive[(trip, a), overlap] = median(rates[1:])
     run = Run(
         machine=watch.machine(),
         times=times,
@@ -123,7 +122,7 @@ def run_network(
         repeats=repeats,
         bare_trips=dict(sorted(bare_trips.items())),
         alone=dict(sorted(alone.items())),
-        adaptive=adaptive,
+        chosen=chosen,
         measured=sorted(found, key=lambda m: (m.point.round_trip_ms, m.point.acceptance)),
     )
     picture = save_plot(run, images)

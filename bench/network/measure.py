@@ -1,6 +1,7 @@
 """Measures one session at each point."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from statistics import median
 
@@ -50,6 +51,28 @@ class Measured:
         return median(a / b for a, b in pairs)
 
 
+@dataclass
+class Chosen:
+    """The router's choice beside the best fixed block, in turn, answer by answer the same."""
+
+    block_length: int
+    """Of the fixed block."""
+    per_s: list[float] = field(default_factory=list)
+    """Tokens a second where the router chooses."""
+    fixed_per_s: list[float] = field(default_factory=list)
+    """With the fixed block."""
+
+    @property
+    def rate(self) -> float:
+        """Median tokens a second where the router chooses."""
+        return median(self.per_s)
+
+    @property
+    def of_fixed(self) -> float:
+        """Median of the router's choice / the fixed block."""
+        return median(a / b for a, b in zip(self.per_s, self.fixed_per_s, strict=True))
+
+
 def bare_trip_ms(address: str, link: Link | None, times: Times, seconds: float) -> float:
     """The round trip of bare streams over a link, as a round of one session sees it.
 
@@ -85,10 +108,7 @@ def measure(
         bare_trip_ms: what the link's round trip takes bare streams.
     """
     point = into.point
-    request = make_request(law_pb2.MODE_SPECULATIVE, tokens, seed)
-    request.block_length = point.block_length
-    _set_overlap(request, point.overlap)
-    request.allow_expert_alone = False
+    request = _fixed(point.block_length, point.overlap, tokens, seed)
     first, last, finished = answer(address, request)
     stats = finished.statistics
     accepted = list(stats.accepted_by_position)
@@ -113,11 +133,34 @@ def measure_alone(address: str, tokens: int, seed: int) -> float:
     return _rate(address, make_request(law_pb2.MODE_EXPERT, tokens, seed))
 
 
-def measure_adaptive(address: str, overlap: Overlap, tokens: int, seed: int) -> float:
-    """Tokens a second where the router chooses, after the first round."""
+def measure_chosen(
+    address: str, overlap: Overlap, into: Chosen, tokens: int, repeats: int
+) -> Iterator[None]:
+    """Answers where the router chooses and with the fixed block, in turn; one after each answer.
+
+    A first one by choice, in which it learns, is left out.
+    """
+    for seed in range(-1, repeats):
+        request = make_request(law_pb2.MODE_SPECULATIVE, tokens, seed % 256)
+        _set_overlap(request, overlap)
+        chosen = _rate(address, request)
+        yield
+        if seed < 0:
+            continue
+        into.per_s.append(chosen)
+        fixed = _fixed(into.block_length, overlap, tokens, seed)
+        into.fixed_per_s.append(_rate(address, fixed))
+        yield
+
+
+def _fixed(
+    block_length: int, overlap: Overlap, tokens: int, seed: int
+) -> router_pb2.GenerateRequest:
     request = make_request(law_pb2.MODE_SPECULATIVE, tokens, seed)
+    request.block_length = block_length
     _set_overlap(request, overlap)
-    return _rate(address, request)
+    request.allow_expert_alone = False
+    return request
 
 
 def _set_overlap(request: router_pb2.GenerateRequest, overlap: Overlap) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.machine import Machine
 from bench.markdown import Cell, bullets, document, table
-from bench.network.measure import Measured
+from bench.network.measure import Chosen, Measured
 from bench.network.predicted import Overlap, Times, rate, round_ms
 
 WANTED_WITHIN = 0.07
@@ -31,8 +31,8 @@ class Run:
     """The round trip of bare streams, ms."""
     alone: Mapping[Place, float]
     """Tokens a second of the expert alone."""
-    adaptive: Mapping[tuple[Place, Overlap], float]
-    """Tokens a second where the router chooses the block length."""
+    chosen: Mapping[tuple[Place, Overlap], Chosen]
+    """The router's choice beside the best fixed block."""
     measured: Sequence[Measured]
 
     def at(self, place: Place, overlap: Overlap) -> list[Measured]:
@@ -90,8 +90,9 @@ def to_markdown(run: Run, picture: str) -> str:
         _best_table(run),
         "## The router's choice",
         "The router chooses the block length as it runs, and may let the expert go on alone; a "
-        "first answer at each place is left out.",
-        _adaptive_table(run),
+        "first answer at each place is left out. In turn with it the fixed block that was the best "
+        "above, for the same answers, token by token.",
+        _chosen_table(run),
         "## Every point",
         _point_table(run),
     )
@@ -119,8 +120,8 @@ def _within(measured: Sequence[Measured]) -> list[str]:
 
 def _chosen(run: Run) -> list[str]:
     """At how many places the router chooses as it should."""
-    of_best = [rate_ / run.best(*place).rate for place, rate_ in run.adaptive.items()]
-    of_alone = [rate_ / run.alone[place] for (place, _), rate_ in run.adaptive.items()]
+    of_best = [chosen.of_fixed for chosen in run.chosen.values()]
+    of_alone = [chosen.rate / run.alone[place] for (place, _), chosen in run.chosen.items()]
     best = sum(share >= WANTED_OF_BEST for share in of_best)
     alone = sum(share >= WANTED_OF_ALONE for share in of_alone)
     return [
@@ -155,17 +156,17 @@ def _best_table(run: Run) -> str:
     return table(header, rows)
 
 
-def _adaptive_table(run: Run) -> str:
+def _chosen_table(run: Run) -> str:
     header = ["round trip, ms", "acceptance"]
     for overlap in run.overlaps:
-        header += [f"{overlap}, tokens/s", "of the best fixed", "of the expert alone"]
+        header += [f"{overlap}, tokens/s", "best block", "of it", "of the expert alone"]
     rows: list[list[Cell]] = []
     for place, alone in run.alone.items():
         row: list[Cell] = [f"{place[0]:g}", f"{place[1]:g}"]
         for overlap in run.overlaps:
-            rate_ = run.adaptive[place, overlap]
-            best = run.best(place, overlap).rate
-            row += [f"{rate_:.1f}", f"{rate_ / best:.2f}", f"{rate_ / alone:.2f}"]
+            chosen = run.chosen[place, overlap]
+            row += [f"{chosen.rate:.1f}", chosen.block_length, f"{chosen.of_fixed:.2f}"]
+            row.append(f"{chosen.rate / alone:.2f}")
         rows.append(row)
     return table(header, rows)
 
@@ -207,9 +208,9 @@ def to_json(run: Run) -> dict[str, Any]:
             {"round_trip_ms": r, "acceptance": a, "per_s": per_s}
             for (r, a), per_s in run.alone.items()
         ],
-        "adaptive": [
-            {"round_trip_ms": r, "acceptance": a, "overlap": asdict(overlap), "per_s": per_s}
-            for ((r, a), overlap), per_s in run.adaptive.items()
+        "chosen": [
+            {"round_trip_ms": r, "acceptance": a, "overlap": asdict(overlap), **asdict(chosen)}
+            for ((r, a), overlap), chosen in run.chosen.items()
         ],
         "points": [
             {

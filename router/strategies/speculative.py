@@ -19,9 +19,10 @@ from contextlib import aclosing, contextmanager
 
 from cascade.v1 import drafter_pb2, expert_pb2, law_pb2
 
-from router.pace import Draft, Pace, Pass
+from router.pace import Pace
 from router.sessions import DrafterSession, ExpertSession
 from router.strategies.blocks import Flight, add_log_probs
+from router.strategies.clock import Clock, pass_alone
 from router.strategies.first import First, Piece
 from router.strategies.law import follows_a_token_cascade, takes_bonus
 from router.strategies.pipeline import Pipeline
@@ -31,9 +32,6 @@ from services.errors import CascadeError, EngineFailed
 
 BLOCK_LENGTH = 5
 """Tokens drafted in the first rounds, where a bonus token may follow; one more elsewhere."""
-
-_LONG_FEED = 8
-"""Tokens fed beside a block: a step that is fed more is no measure of the next ones."""
 
 
 async def speculate(task: Task) -> AsyncIterator[Emitted]:
@@ -86,14 +84,8 @@ class _Rounds:
         self._pace = pace
         self._drafter = drafter
         self._expert: ExpertSession
+        self._clock = Clock(pace)
         self._draft_id = 0
-        self._draft_began = 0.0
-        self._drafted: Draft | None = None
-        """What the last draft took, until it is known with how many sessions."""
-        self._round_began = 0.0
-        """When the last one ended, or the first draft began.  0: neither, yet."""
-        self._fed_long = False
-        """Whether a prompt, or what the other model made alone, was fed in it: no measure."""
         self._under_way: deque[Flight | None] = deque()
         """What the expert still answers, in order; None: a pass that only fills its cache."""
         self._at_expert = 0
@@ -126,8 +118,7 @@ class _Rounds:
         # Ahead of a bonus, the first token alone may tell that the draft is worth nothing.
         piecewise = self._pipeline.guessing
         self._task.recorder.draft_began()
-        self._draft_began = time.perf_counter()
-        self._round_began = self._round_began or self._draft_began
+        self._clock.draft_begins()
         self._draft_id = await self._drafter.start_draft(
             order._replace(
                 piece_length=1 if piecewise else 0,
@@ -142,8 +133,7 @@ class _Rounds:
     async def connect(self, expert: ExpertSession) -> None:
         """The expert's session; drafting ahead, it sees the prompt while the drafter drafts."""
         self._expert = expert
-        if self._round_began:  # waiting for the slot was no part of it
-            self._round_began = time.perf_counter()
+        self._clock.connected()
         if self._task.request.overlap.draft_ahead:
             tokens = self._pipeline.tokens
             await expert.start_verify(0, tokens.ids, tokens.hash(), [])
@@ -163,7 +153,7 @@ class _Rounds:
         count = min(self._pace.alone, pipeline.room)
         tokens = pipeline.tokens
         append = tokens.since(self._at_expert)
-        self._round_began = 0.0
+        self._clock.goes_alone()
         began, before = time.perf_counter(), law_pb2.StepTiming()
         decoding = self._expert.decode(self._at_expert, append, tokens.hash(), count)
         async with aclosing(decoding) as pieces:
@@ -174,11 +164,7 @@ class _Rounds:
                 pipeline.append([token.id for token in emitted])
                 self._at_expert = pipeline.decided
                 recorder.emitted(emitted)
-                found = None
-                # No more passes than before: a session on another pod counts anew.
-                counted = piece.timing.passes > before.passes
-                if counted and 0 < piece.timing.tokens - before.tokens <= _LONG_FEED:
-                    found = Pass.mean(piece.timing, before)
+                found = pass_alone(piece.timing, before)
                 self._pace.decoded_alone(len(emitted), 1000 * (now - began), found)
                 began, before = now, piece.timing
                 over = piece.last or not self._pace.alone  # the next step ends this one
@@ -210,7 +196,7 @@ class _Rounds:
         elif pipeline.drafting:
             recorder.drafter_step(piece.timing, last=piece.last)
             if piece.last:
-                self._time_draft(piece.timing)
+                self._clock.drafted(piece.timing)
             flight = pipeline.drafted(piece)
         if flight:
             await self._send(flight)
@@ -229,31 +215,6 @@ class _Rounds:
         flight.sent = None if self._under_way else time.perf_counter()
         self._under_way.append(flight)
 
-    def _time_draft(self, timing: law_pb2.StepTiming) -> None:
-        """What a draft took, by passes: one for each of its tokens."""
-        if timing.tokens - timing.passes > _LONG_FEED:
-            self._fed_long = True
-        elif timing.passes:
-            self._drafted = Draft.of(timing, _ms_since(self._draft_began))
-
-    def _time_verdict(self, flight: Flight, timing: law_pb2.StepTiming) -> None:
-        """What a verification took, where it waited for no other one of the session."""
-        length = len(flight.block)
-        if timing.tokens - length > _LONG_FEED:
-            self._fed_long = True
-        else:
-            trip_ms = None
-            if flight.sent is not None:
-                trip_ms = max(_ms_since(flight.sent) - timing.compute_ms, 0.0)
-            self._pace.history.verified(length, Pass.mean(timing), trip_ms, self._drafted)
-            self._drafted = None
-
-    def _time_round(self, tokens: int) -> None:
-        """What a round took and made."""
-        now = time.perf_counter()
-        self._pace.emitted(tokens, None if self._fed_long else 1000 * (now - self._round_began))
-        self._round_began, self._fed_long = now, False
-
     async def _decide(self, verdict: expert_pb2.Verdict) -> Emitted:
         """What a verdict decides; nothing where it is on what was dropped."""
         pipeline, recorder = self._pipeline, self._task.recorder
@@ -268,13 +229,13 @@ class _Rounds:
             return []
         emitted = pipeline.verdict(verdict)
         add_log_probs(emitted[: verdict.accepted], flight.block)
-        self._time_verdict(flight, verdict.timing)
+        self._clock.verified(len(flight.block), verdict.timing, flight.sent)
         reached = recorder.verified(len(flight.block), verdict, ahead=flight.ahead)
         for token in flight.block[:reached]:
             if token.HasField("defer"):
                 self._pace.history.deferrals.add(float(token.defer))
         self._pace.verified(verdict.accepted, reached, flight.drafted.top_probs)
-        self._time_round(len(emitted))
+        self._clock.round_ended(len(emitted))
         self._compare(flight, verdict)
         recorder.round()
         recorder.emitted(emitted)
@@ -297,7 +258,3 @@ class _Rounds:
     def leave(self) -> None:
         """Lets go of what is still awaited."""
         self._first.leave()
-
-
-def _ms_since(began: float) -> float:
-    return 1000 * (time.perf_counter() - began)

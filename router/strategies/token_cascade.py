@@ -40,7 +40,7 @@ async def token_cascade(task: Task) -> AsyncIterator[Emitted]:
             task.recorder.drafter_step(piece.timing, last=piece.last)
             deferred = any(t.defer for t in piece.tokens)  # always the step's last token
             task.history.deferrals.add(float(deferred))
-            if piece.last and piece.timing.passes:
+            if at_drafter and piece.last and piece.timing.passes:  # no prompt was fed
                 task.history.times.drafted(Draft.of(piece.timing))
             emitted = [drafters_word(t) for t in piece.tokens if not t.defer]
             tokens.extend(t.id for t in emitted)
@@ -70,7 +70,8 @@ async def _ask(task: Task, expert: ExpertSession, tokens: TokenSequence, at_expe
             raise EngineFailed("expert: the session's tokens were lost")
         emitted.extend(piece.tokens)
         task.recorder.expert_step(piece.timing, last=piece.last)
-        task.history.decoded(Pass.mean(piece.timing))
+        if at_expert:  # no prompt was fed
+            task.history.decoded(Pass.mean(piece.timing))
     for token in emitted:
         token.origin = expert_pb2.ORIGIN_DEFERRED
     task.recorder.emitted(emitted)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.network.measure import Measured
+from bench.network.measure import Chosen, Measured
 from bench.network.plot import save_plot
 from bench.network.predicted import (
     Overlap,
@@ -84,7 +84,12 @@ def a_run() -> Run:
         repeats=1,
         bare_trips={place: 11.4},
         alone={place: 33.0},
-        adaptive={(place, Overlap()): 47.0, (place, Overlap(1)): 66.0},
+        chosen={
+            (place, Overlap()): Chosen(8, per_s=[47.0], fixed_per_s=[50.0]),
+            (place, Overlap(1)): Chosen(
+                4, per_s=[66.0, 60.0, 66.0], fixed_per_s=[60.0, 60.0, 55.0]
+            ),
+        },
         measured=measured,
     )
 
@@ -103,8 +108,11 @@ def test_the_report_names_the_best_block_and_its_gain() -> None:
     assert best[:6] == ["0.85", "33.0", "50.0", "8", "0.92", "0.98"]
     assert best[6:] == ["60.0", "4", "0.95", "0.98", "1.20"]
     assert "do nothing else: 11.4 ms for 10" in text
-    assert row(text, "10", 1) == ["0.85", "47.0", "0.94", "1.42", "66.0", "1.10", "2.00"]
+    chosen = row(text, "10", 1)
+    assert chosen[:5] == ["0.85", "47.0", "8", "0.94", "1.42"]
+    assert chosen[5:] == ["66.0", "4", "1.10", "2.00"]
     assert to_json(a_run())["points"][0]["per_s"] == [40.0]
+    assert to_json(a_run())["chosen"][1]["fixed_per_s"] == [60.0, 60.0, 55.0]
 
 
 def test_the_picture_is_drawn(tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 from cascade.v1 import drafter_pb2, expert_pb2, law_pb2
 
-from router.pace import History, Pace, Pass
-from router.sessions import ExpertSession
-from router.strategies import speculative
+from router.pace import Draft, History, Pace, Pass
+from router.pace.times import Times
+from router.sessions import DraftOrder, ExpertSession
+from router.strategies import clock as clock_
 from router.strategies.first import Piece
 from tests.unit.strategy_fakes import FakeDrafter, FakeExpert, run, task
 
@@ -80,7 +81,7 @@ async def test_waiting_for_the_experts_slot_is_no_part_of_a_round(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock, told = Clock(), list[float | None]()
-    monkeypatch.setattr(speculative, "time", clock)
+    monkeypatch.setattr(clock_, "time", clock)
     monkeypatch.setattr(Pace, "emitted", lambda self, tokens, ms: told.append(ms))
     expert = FakeExpert(RIGHT)
     made = task(law_pb2.MODE_SPECULATIVE, FakeDrafter(RIGHT), expert, block_length=4)
@@ -125,3 +126,33 @@ async def test_a_session_that_moves_while_it_decodes_alone_is_no_measure(
     made = task(law_pb2.MODE_SPECULATIVE, FakeDrafter(RIGHT), expert, max_tokens=5, history=history)
     assert await run(made) == RIGHT[3:8]
     assert [None if one is None else one.ms for one in found] == [20.0, 20.0, 20.0, None, 20.0]
+
+
+class DeferringDrafter(FakeDrafter):
+    """Drafts two tokens, and defers the third."""
+
+    async def start_draft(self, order: DraftOrder) -> int:
+        return await super().start_draft(order._replace(max_tokens=min(order.max_tokens, 3)))
+
+    async def piece(self) -> Piece:
+        piece = await super().piece()
+        assert isinstance(piece, drafter_pb2.DraftedBlock)
+        piece.timing.passes = 1
+        for token in piece.tokens:
+            token.defer = piece.last
+        return piece
+
+
+async def test_of_a_token_cascade_the_steps_that_fed_the_prompt_are_no_measure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drafts: list[Draft] = []
+    passes: list[Pass] = []
+    monkeypatch.setattr(Times, "drafted", lambda self, draft: drafts.append(draft))
+    monkeypatch.setattr(History, "decoded", lambda self, found: passes.append(found))
+    made = task(
+        law_pb2.MODE_TOKEN_CASCADE, DeferringDrafter(RIGHT), FakeExpert(RIGHT), max_tokens=18
+    )
+    assert await run(made) == RIGHT[3:21]
+    assert made.recorder.statistics().rounds == 6, "two tokens drafted and one deferred in each"
+    assert len(drafts) == len(passes) == 5
