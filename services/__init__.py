@@ -2,12 +2,6 @@
 
 import os
 
-# Two pods on one machine both have a thread on each core.  A thread that waits for the others of
-# its pool spins, and where their core computes for the other pod it spins in vain: both pods come
-# to a fraction of their speed.  After some microseconds it had better sleep.  OpenMP reads this
-# once, when torch is imported.
-os.environ.setdefault("GOMP_SPINCOUNT", "2000")
-
 # gRPC's older poller, in which the thread that waits for the socket is the one that wakes the event
 # loop: one thread fewer on the way of every message, a sixth less of the router's CPU time for a
 # round.  gRPC reads this once, when it is imported.

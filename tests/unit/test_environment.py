@@ -6,22 +6,27 @@ import sys
 
 import pytest
 
-NAMES = ("GRPC_EXPERIMENTS", "GOMP_SPINCOUNT", "TOKENIZERS_PARALLELISM")
+from services.threads import SPINS
+
+NAMES = ("GRPC_EXPERIMENTS", "TOKENIZERS_PARALLELISM", "GOMP_SPINCOUNT")
 
 _TOLD = """
 import sys
 import {package}
-assert "grpc" not in sys.modules and "torch" not in sys.modules, "too late"
+assert {late} or ("grpc" not in sys.modules and "torch" not in sys.modules), "too late"
 import os
-print(*(os.environ[name] for name in {names}))
+print(*(os.environ.get(name, "none") for name in {names}))
 """
 
 
-def told(package: str, **given: str) -> list[str]:
-    """What the libraries will read in a process that begins with a package."""
+def told(package: str, *, late: bool = False, **given: str) -> list[str]:
+    """What the libraries will read in a process that begins with a package.
+
+    ``late``: what the processes that it starts will; its own have read it.
+    """
     environment = {name: value for name, value in os.environ.items() if name not in NAMES}
     ran = subprocess.run(
-        [sys.executable, "-c", _TOLD.format(package=package, names=NAMES)],
+        [sys.executable, "-c", _TOLD.format(package=package, names=NAMES, late=late)],
         env=environment | given,
         capture_output=True,
         text=True,
@@ -32,12 +37,20 @@ def told(package: str, **given: str) -> list[str]:
 
 @pytest.mark.parametrize("package", ["services", "router", "bench"])
 def test_every_process_takes_the_older_poller(package: str) -> None:
-    assert told(package) == ["-event_engine_client,-event_engine_listener", "2000", "false"]
+    assert told(package)[:2] == ["-event_engine_client,-event_engine_listener", "false"]
 
 
 def test_what_the_environment_says_holds() -> None:
-    assert told("router", GRPC_EXPERIMENTS="tsi_frame_protector_without_locks") == [
-        "tsi_frame_protector_without_locks",
-        "2000",
-        "false",
-    ]
+    poller = "tsi_frame_protector_without_locks"
+    found = told("services.expert", GRPC_EXPERIMENTS=poller, GOMP_SPINCOUNT="7")
+    assert found == [poller, "false", "7"]
+
+
+@pytest.mark.parametrize("package", ["services.drafter", "services.expert"])
+def test_a_pods_threads_sleep_soon(package: str) -> None:
+    assert told(package)[2] == SPINS
+
+
+@pytest.mark.parametrize("package", ["bench.speed.__main__", "bench.streams.__main__"])
+def test_what_a_pod_sets_for_its_threads_is_set_for_no_peer(package: str) -> None:
+    assert told(package, late=True)[2] == "none"
