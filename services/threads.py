@@ -3,7 +3,7 @@
 import os
 
 SPINS = "8000"
-"""Some 100 to 400 microseconds: longer than what lies between most products of a pass."""
+"""About 0.1 ms: longer than what lies between most products of a pass."""
 
 
 def sleep_soon() -> None:
