@@ -82,9 +82,11 @@ def measure(folder: Path, dtype: str, prompt: int, bar: Bar) -> Intrusion:
     engine = Engine(lambda: load(folder, device="cpu", dtype=dtype), report=reports.append)
     try:
         bar.say("a long prompt: alone")
+        idle = engine.open()  # as among others, each pass takes one chunk
         alone = _Stream(engine, [(3 * i) % 251 for i in range(prompt)], 1)
         alone.wait(1)
         alone.close()
+        engine.close(idle).result()
         chunk_s = max(report.model_s + report.after_s for report in reports)
         bar.say(f"a long prompt: among {SESSIONS}")
         streams = [

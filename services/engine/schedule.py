@@ -2,6 +2,7 @@
 
 Every session with little to feed, a drafted token or a block, takes part in every pass.  Long
 feeds share ``chunk`` tokens of a pass, in turn: a long prompt delays nobody by more than one chunk.
+Where no other session is open it takes two, which only one that comes meanwhile can wait for.
 Where the cache is full, sessions that have nothing to do give way first, then the youngest to older
 ones, and see their tokens anew later: the oldest always goes on, so that all come to their end.
 Forks are the first to give way, and take nothing from anybody.
@@ -19,6 +20,9 @@ SHORT = 16
 
 CHUNK = 128
 """Tokens of long feeds in one pass."""
+
+ALONE = 2
+"""Chunks that a session takes in one pass while it is the only one that is open."""
 
 Waiting = tuple[Session, Queued]
 """A session and the step that it waits with."""
@@ -64,7 +68,10 @@ def choose(turn: Sequence[Waiting], sessions: Iterable[Session], chunk: int) -> 
     Returns:
         At least one piece, unless ``turn`` is empty.
     """
-    idle = [session for session in sessions if not session.steps and session.slot.length]
+    everyone = list(sessions)
+    if len(everyone) == 1:
+        chunk *= ALONE
+    idle = [session for session in everyone if not session.steps and session.slot.length]
     idle.sort(key=lambda session: session.parent is None)
     pieces: list[Piece] = []
     taking: set[Session] = set()

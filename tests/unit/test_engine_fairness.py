@@ -111,6 +111,19 @@ def test_a_long_prompt_delays_nobody_by_more_than_its_chunk(
     assert any(report.prefill and report.sessions == 9 for report in reports)
 
 
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_long_prompt_takes_two_chunks_a_pass_where_no_other_session_is_open(
+    engine: Engine, reports: list[PassReport], others: int
+) -> None:
+    idle = [engine.open() for _ in range(others)]
+    reader = Reader([i % 256 for i in range(LONG)], 1, reports)
+    engine.submit(engine.open(), reader)
+    reader.done.result(60)
+    engine.stop()  # the last pass is told of after its steps
+    chunk = CHUNK if idle else 2 * CHUNK
+    assert [report.tokens for report in reports] == [chunk] * (LONG // chunk)
+
+
 def test_long_prompts_take_turns(engine: Engine, reports: list[PassReport]) -> None:
     """None waits for more passes than there are others."""
     long = [Reader([(7 * i + j) % 256 for j in range(LONG)], 1, reports) for i in range(4)]
