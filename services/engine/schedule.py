@@ -21,7 +21,7 @@ SHORT = 16
 CHUNK = 128
 """Tokens of long feeds in one pass."""
 
-ALONE = 2
+CHUNKS_ALONE = 2
 """Chunks that a session takes in one pass while it is the only one that is open."""
 
 Waiting = tuple[Session, Queued]
@@ -70,7 +70,7 @@ def choose(turn: Sequence[Waiting], sessions: Iterable[Session], chunk: int) -> 
     """
     everyone = list(sessions)
     if len(everyone) == 1:
-        chunk *= ALONE
+        chunk *= CHUNKS_ALONE
     idle = [session for session in everyone if not session.steps and session.slot.length]
     idle.sort(key=lambda session: session.parent is None)
     pieces: list[Piece] = []

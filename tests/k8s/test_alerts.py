@@ -113,9 +113,8 @@ def test_the_errors_that_alerts_name_are_raised(rules: Any) -> None:
     assert "NoPodLeft" in named <= raised
 
 
-# Nothing else knows the expressions well enough to try them on series, and no Python package brings
-# promtool.  A landing has it.
-@pytest.mark.skipif(not PROMTOOL, reason="no promtool: Debian's prometheus, as .ci/run installs it")
+# Nothing else knows the expressions well enough to try them on series.
+@pytest.mark.skipif(not PROMTOOL, reason="no promtool")  # no Python package has it; .ci/run does
 @pytest.mark.parametrize(("name", "change", "fires"), CASES, ids=[name for name, _, _ in CASES])
 def test_an_alert_fires_where_it_should(
     tmp_path: Path, rules: Any, name: str, change: dict[str, str], fires: set[str]

@@ -14,8 +14,8 @@ from services.engine.weights import halve_linears, pack_linears, weight_bytes
 from services.errors import ModelUnsupported
 from tests.services import TINY
 
-# Torch has no kernel to call there.  That no layer is kept so then is tested everywhere.
-with_kernels = pytest.mark.skipif(not has_kernels(), reason="FBGEMM's kernels need AVX2")
+# That no layer is kept so without them is tested everywhere.
+with_kernels = pytest.mark.skipif(not has_kernels(), reason="no AVX2")  # nor FBGEMM's kernels then
 
 ROWS = (1, 2, 5, 6, 7, 13, 64)
 

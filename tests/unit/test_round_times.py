@@ -9,7 +9,7 @@ from cascade.v1 import drafter_pb2, expert_pb2, law_pb2
 from router.pace import Draft, History, Pace, Pass
 from router.pace.times import Times
 from router.sessions import DraftOrder, ExpertSession
-from router.strategies import clock as clock_
+from router.strategies import clock
 from router.strategies.first import Piece
 from tests.unit.strategy_fakes import FakeDrafter, FakeExpert, run, task
 
@@ -46,7 +46,7 @@ async def test_what_rounds_make_is_measured_by_how_many_share_the_expert() -> No
     assert history.running == 0, "the answer is made"
 
 
-class Clock:
+class StandingTime:
     """Time that passes while a slot is waited for, and nowhere else."""
 
     def __init__(self) -> None:
@@ -80,14 +80,14 @@ async def test_a_round_that_fed_a_prompt_is_no_measure(monkeypatch: pytest.Monke
 async def test_waiting_for_the_experts_slot_is_no_part_of_a_round(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    clock, told = Clock(), list[float | None]()
-    monkeypatch.setattr(clock_, "time", clock)
+    standing, told = StandingTime(), list[float | None]()
+    monkeypatch.setattr(clock, "time", standing)
     monkeypatch.setattr(Pace, "emitted", lambda self, tokens, ms: told.append(ms))
     expert = FakeExpert(RIGHT)
     made = task(law_pb2.MODE_SPECULATIVE, FakeDrafter(RIGHT), expert, block_length=4)
 
     async def open_expert() -> ExpertSession:
-        clock.now += 10.0
+        standing.now += 10.0
         return expert
 
     await run(replace(made, open_expert=open_expert))
