@@ -17,7 +17,7 @@ from services.engine.activity import Activity
 from services.engine.gather import Gather
 from services.engine.model import Model
 from services.engine.passes import PassReport, begin, costs_only, run
-from services.engine.schedule import CHUNK, Piece, choose, left
+from services.engine.schedule import CHUNK, IDLE_S, Piece, choose, left
 from services.engine.session import Queued, Session
 from services.engine.step import Step
 from services.errors import EngineFailed
@@ -249,7 +249,11 @@ class Engine:
                 if session.steps:
                     (served if session in took_part else waiting).append(session)
                 self._tell_drained(session)
+            new = self._turn or self._leaving or self._stopping
+            going_on = pieces or any(queued.over or queued.superseded for _, queued in turn)
             self._turn = deque([*waiting, *self._turn, *served])
+            if waiting and not going_on and not new:
+                self._changed.wait(IDLE_S / 8)  # for room: others may rest for long enough by then
 
 
 def _steps(session: Session) -> Iterator[Queued]:

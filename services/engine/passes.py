@@ -82,7 +82,7 @@ def run(model: Model, pieces: Sequence[Piece]) -> PassReport:
         piece.session.slot.share()
         piece.queued.step.timing.stop()
         piece.session.timing.stop()
-        piece.queued.since = time.perf_counter()
+        piece.queued.since = piece.session.ran = time.perf_counter()
     return PassReport(
         sessions=len(pieces),
         tokens=sum(piece.count for piece in pieces),

@@ -3,11 +3,12 @@
 Every session with little to feed, a drafted token or a block, takes part in every pass.  Long
 feeds share ``chunk`` tokens of a pass, in turn: a long prompt delays nobody by more than one chunk.
 Where no other session is open it takes two, which only one that comes meanwhile can wait for.
-Where the cache is full, sessions that have nothing to do give way first, then the youngest to older
-ones, and see their tokens anew later: the oldest always goes on, so that all come to their end.
-Forks are the first to give way, and take nothing from anybody.
+Where the cache is full, sessions that have had nothing to do for a while give way first, then the
+youngest to older ones, and see their tokens anew later: the oldest always goes on, so that all come
+to their end.  Forks are the first to give way, and take nothing from anybody.
 """
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,10 @@ CHUNK = 128
 
 CHUNKS_ALONE = 2
 """Chunks that a session takes in one pass while it is the only one that is open."""
+
+IDLE_S = 2.0
+"""A session without a pass for so long gives way to all others.  Until then it may be between two
+rounds: its tokens, fed anew in each of them, would cost more than what younger ones wait."""
 
 Waiting = tuple[Session, Queued]
 """A session and the step that it waits with."""
@@ -66,13 +71,14 @@ def choose(turn: Sequence[Waiting], sessions: Iterable[Session], chunk: int) -> 
         chunk: tokens of long feeds.
 
     Returns:
-        At least one piece, unless ``turn`` is empty.
+        The pieces; none where all of ``turn`` waits for room that others may not need for long.
     """
     everyone = list(sessions)
     if len(everyone) == 1:
         chunk *= CHUNKS_ALONE
     idle = [session for session in everyone if not session.steps and session.slot.length]
     idle.sort(key=lambda session: session.parent is None)
+    awake = time.perf_counter() - IDLE_S
     pieces: list[Piece] = []
     taking: set[Session] = set()
     for session, queued in turn:
@@ -90,7 +96,9 @@ def choose(turn: Sequence[Waiting], sessions: Iterable[Session], chunk: int) -> 
         elif not session.slot.reserve(count):
             younger = [one for one in turn if one[0].number > session.number]
             waiting = [one for one in younger if one[0] not in taking]
-            if not _make_room(session, count, idle, sorted(waiting, key=_age)):
+            yields = [one for one in idle if one.number > session.number or one.ran < awake]
+            resting = [one for one in yields if one.slot.length]
+            if not _make_room(session, count, resting, sorted(waiting, key=_age)):
                 continue
         if len(feed.tokens) > SHORT:
             chunk -= count

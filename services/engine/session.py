@@ -70,6 +70,8 @@ class Session:
         self.slot: Slot = parent.slot.fork(length) if parent else model.new_slot()
         self.timing = Timing()
         """Of all its steps."""
+        self.ran = 0.0
+        """When its last pass ended, on ``time.perf_counter``'s clock."""
         self.steps: deque[Queued] = deque()
         """The engine's: what is still to be done, in order."""
         self.drained: list[Future[None]] = []

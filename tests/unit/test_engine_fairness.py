@@ -7,6 +7,7 @@ from concurrent.futures import Future
 import pytest
 import torch
 
+from services.engine import schedule
 from services.engine.engine import Engine
 from services.engine.model import load
 from services.engine.pages import PAGE
@@ -47,6 +48,16 @@ class Reader(GreedyStep):
 
     def fail(self, error: CascadeError) -> None:
         self.done.set_exception(error)
+
+
+class Next(Reader):
+    """Decides one token more of a session."""
+
+    def __init__(self, now: list[PassReport]) -> None:
+        super().__init__([], 1, now)
+
+    def begin(self, session: Session) -> bool:
+        return True
 
 
 class Held(Reader):
@@ -161,6 +172,54 @@ def test_who_gives_way_in_the_midst_of_a_long_feed_begins_it_anew(
         run_together(engine, [old, young])
         assert engine.model.cache.preemptions > 0
         assert young.tokens == alone(engine, a_prompt(5, 110), 4)
+    finally:
+        engine.stop()
+
+
+def test_a_session_between_two_rounds_keeps_its_pages_from_younger_ones(
+    reports: list[PassReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fed anew in each round, its tokens would cost more than what the younger one waits."""
+    monkeypatch.setattr(schedule, "IDLE_S", 600.0)
+    engine = an_engine(10, reports)
+    try:
+        old, young = engine.open(), engine.open()
+        first = Reader(a_prompt(0, 100), 1, reports)
+        engine.submit(old, first)
+        first.done.result(60)
+        long = Reader(a_prompt(5, 100), 4, reports)
+        engine.submit(young, long)
+        for _ in range(20):
+            one = Next(reports)
+            engine.submit(old, one)
+            one.done.result(60)
+        assert old.timing.tokens == 100 + 20
+        assert not long.done.done()
+        engine.close(old).result(20)
+        long.done.result(60)
+        engine.close(young).result(20)
+        assert long.tokens == alone(engine, a_prompt(5, 100), 4)
+    finally:
+        engine.stop()
+
+
+def test_a_session_that_rests_gives_way_to_younger_ones(
+    reports: list[PassReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule, "IDLE_S", 0.2)
+    engine = an_engine(10, reports)
+    try:
+        old, young = engine.open(), engine.open()
+        first = Reader(a_prompt(0, 100), 1, reports)
+        engine.submit(old, first)
+        first.done.result(60)
+        long = Reader(a_prompt(5, 100), 4, reports)
+        engine.submit(young, long)
+        long.done.result(60)
+        again = Next(reports)
+        engine.submit(old, again)
+        again.done.result(60)
+        assert [*first.tokens, *again.tokens] == alone(engine, a_prompt(0, 100), 2)
     finally:
         engine.stop()
 
