@@ -53,15 +53,35 @@ def packed_attention(
     """
     assert attention_mask is None, "the packed batch has masks of its own"
     assert not dropout, "inference only"
-    layer = module.layer_idx
-    keys, values = packed.cache.keys[layer], packed.cache.values[layer]
-    keys.index_copy_(0, packed.written, key[0].transpose(0, 1))
-    values.index_copy_(0, packed.written, value[0].transpose(0, 1))
-    # Zero for what pads the pass, which is in no group.
-    out = query.new_zeros(query.shape[2], query.shape[1], value.shape[-1])
-    for group in packed.groups:
-        out[group.rows] = _attend(group, query[0], keys, values, scaling)
+    keys, values = key[0].transpose(0, 1), value[0].transpose(0, 1)
+    out = attend(packed, module.layer_idx, query[0], keys, values, scaling)
     return out.unsqueeze(0), None
+
+
+def attend(
+    packed: Packed, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float | None
+) -> Tensor:
+    """Writes a layer's new keys and values, and attends.
+
+    Args:
+        packed: the pass, of N tokens.
+        layer: which one.
+        query: [heads, M, size], M at least N: what lies behind pads the pass.
+        key: [N, key heads, size].
+        value: as key.
+        scaling: of the scores; None: 1 / sqrt(size).
+
+    Returns:
+        [M, heads, size].
+    """
+    keys, values = packed.cache.keys[layer], packed.cache.values[layer]
+    keys.index_copy_(0, packed.written, key)
+    values.index_copy_(0, packed.written, value)
+    # Zero for what pads the pass, which is in no group.
+    out = query.new_zeros(query.shape[1], query.shape[0], value.shape[-1])
+    for group in packed.groups:
+        out[group.rows] = _attend(group, query, keys, values, scaling)
+    return out
 
 
 def _attend(
@@ -72,17 +92,17 @@ def _attend(
     Heads that share a key head become queries of it: no key is copied for another head.
     """
     s, heads, size, key_heads = group.sessions, len(query), query.shape[-1], keys.shape[1]
-    q = query[:, group.rows].view(key_heads, heads // key_heads, s, -1, size)
-    n = q.shape[3]
-    q = q.permute(2, 0, 1, 3, 4).reshape(s, key_heads, -1, size)
+    q = query[:, group.rows]
+    if s > 1:
+        q = q.view(key_heads, heads // key_heads, s, -1, size).permute(2, 0, 1, 3, 4)
+    q = q.reshape(s, key_heads, -1, size)
     mask = group.mask
     if mask is not None:
         mask = mask.repeat(1, 1, heads // key_heads, 1)
     out = functional.scaled_dot_product_attention(
         q, _read(group, keys), _read(group, values), attn_mask=mask, scale=scaling
     )
-    out = out.view(s, key_heads, heads // key_heads, n, -1).permute(0, 3, 1, 2, 4)
-    return out.reshape(s * n, heads, -1)
+    return out.view(s, heads, -1, out.shape[-1]).transpose(1, 2).flatten(0, 1)
 
 
 def _read(group: Group, layer: Tensor) -> Tensor:

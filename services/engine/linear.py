@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from services.engine.float16 import Float16Linear
 
@@ -53,7 +54,8 @@ class PackedLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[..., in] to [..., out]."""
         given = x.numel() // self.in_features
-        if self._few is not None and given <= COPY_ROWS:
+        if self._copied(given):
+            assert self._few is not None, "there is a copy"
             few: Tensor = self._few(x.float())
             return few.to(x.dtype)
         if given >= self.least_rows:
@@ -62,9 +64,41 @@ class PackedLinear(nn.Module):
         filled[:given] = x.reshape(given, -1)
         return self._product(filled)[:given].view(*x.shape[:-1], -1)
 
-    def _product(self, x: Tensor) -> Tensor:
-        out: Tensor = torch.ops.mkldnn._linear_pointwise(
-            x, self._packed, self._bias, "none", [], ""
+    def rows_for(self, given: int) -> int:
+        """How many rows it is best given in place of so many: it adds none to those itself."""
+        return given if self._copied(given) else max(given, self.least_rows)
+
+    def silu(self, x: Tensor) -> Tensor:
+        """SiLU of the product."""
+        if not self._whole(x):
+            return functional.silu(self(x))
+        return self._product(x, "swish")
+
+    def times(self, x: Tensor, other: Tensor) -> Tensor:
+        """The product times ``other``, element by element."""
+        return self._joined(x, other, "mul") if self._whole(x) else self(x) * other
+
+    def plus(self, x: Tensor, other: Tensor) -> Tensor:
+        """The product plus ``other``."""
+        return self._joined(x, other, "add") if self._whole(x) else self(x) + other
+
+    def _copied(self, given: int) -> bool:
+        return self._few is not None and given <= COPY_ROWS
+
+    def _whole(self, x: Tensor) -> bool:
+        """Whether oneDNN is given the rows as they are, and does what follows in one go."""
+        given = x.numel() // self.in_features
+        return given >= self.least_rows and not self._copied(given)
+
+    def _product(self, x: Tensor, then: str = "none") -> Tensor:
+        out: Tensor = torch.ops.mkldnn._linear_pointwise.default(
+            x, self._packed, self._bias, then, [], ""
+        )
+        return out
+
+    def _joined(self, x: Tensor, other: Tensor, how: str) -> Tensor:
+        out: Tensor = torch.ops.mkldnn._linear_pointwise.binary(
+            x, other, self._packed, self._bias, how
         )
         return out
 

@@ -15,6 +15,7 @@ from services.engine import attention
 from services.engine.batch import Packed, Part, pack
 from services.engine.cache import KeyValueCache, Slot
 from services.engine.compiling import compiled
+from services.engine.decoder import Decoder, can_decode
 from services.engine.fingerprint import tokenizer_fingerprint, weights_fingerprint
 from services.engine.linear import can_pack
 from services.engine.memory import CachePlan, plan_cache
@@ -82,6 +83,9 @@ class Model:
         self.together = device.type != "cpu"
         """Whether sessions share calls of the attention."""
         self._pads = backend is not None
+        self._decoder: Decoder | None = None
+        if device.type == "cpu" and backend is None and can_decode(module):
+            self._decoder = Decoder(module)
         self._forward: Callable[..., Any] = module
         if backend is not None:
             self._forward = compiled(module, backend)
@@ -122,6 +126,8 @@ class Model:
     @torch.inference_mode()
     def compute(self, packed: Packed) -> Tensor:
         """The model's own forward: logits [1, R, output entries], in its dtype."""
+        if self._decoder is not None:
+            return self._decoder(packed)
         output = self._forward(
             input_ids=packed.ids,
             position_ids=packed.positions,

@@ -1,0 +1,140 @@
+"""The decoder computes what the model's own forward does, and takes on no model that has more."""
+
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, LlamaConfig, PretrainedConfig, Qwen2Config, Qwen3Config
+from transformers.models.granite import GraniteConfig
+
+from services.engine import attention
+from services.engine.batch import Part
+from services.engine.cache import KeyValueCache
+from services.engine.decoder import Decoder, can_decode
+from services.engine.linear import FILLED_ROWS, PackedLinear, can_pack
+from services.engine.model import Model, load
+from services.engine.weights import pack_linears
+from tests.services import TINY
+
+SIZES: dict[str, Any] = {
+    "vocab_size": 300,
+    "hidden_size": 256,
+    "intermediate_size": 512,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+}
+NAMES = {"llama": LlamaConfig, "qwen2": Qwen2Config}
+
+
+def a_module(config: PretrainedConfig, dtype: torch.dtype = torch.float32) -> Any:
+    torch.manual_seed(0)
+    module = AutoModelForCausalLM.from_config(config, attn_implementation=attention.NAME)
+    for parameter in module.parameters():  # norms and biases, too, that are constant at first
+        torch.nn.init.normal_(parameter, std=0.1)
+    return module.to(dtype).eval()
+
+
+def both(module: Any) -> tuple[Model, Model]:
+    """A model that goes through its own forward, and one of the same weights by the decoder."""
+    facts = load(TINY / "drafter", device="cpu", dtype="float32").facts
+    cpu = torch.device("cpu")
+    models = []
+    for _ in range(2):
+        cache = KeyValueCache(2, 2, 64, 40, module.dtype, cpu)
+        models.append(Model(module, facts, cache, cpu))
+    models[0]._decoder = None
+    assert models[1]._decoder is not None
+    return models[0], models[1]
+
+
+def logits(model: Model) -> list[torch.Tensor]:
+    """Of prompts, then of several sessions at once, each with another block."""
+    slots = [model.new_slot() for _ in range(3)]
+    found = [
+        model.forward(slot, [(5 * i + j) % 250 for j in range(20 + 9 * i)], 2)
+        for i, slot in enumerate(slots)
+    ]
+    for counts in ((1,), (1, 1, 1), (4, 1, 6), (9, 2, 1)):
+        parts = []
+        for slot, count in zip(slots, counts, strict=False):
+            assert slot.reserve(count)
+            parts.append(Part(slot, range(3, 3 + count), count))
+        found.append(model.run(parts))
+    return found
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("kind", NAMES)
+def test_the_decoder_computes_what_the_model_does(kind: str, packed: bool) -> None:
+    module = a_module(NAMES[kind](**SIZES))
+    if packed:
+        assert pack_linears(module) > 0
+    own, decoded = both(module)
+    for actual, expected in zip(logits(decoded), logits(own), strict=True):
+        torch.testing.assert_close(actual, expected, atol=2e-4, rtol=0)
+
+
+def test_rows_are_filled_up_once_for_all_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = a_module(LlamaConfig(**SIZES))
+    pack_linears(module)
+    layers = [layer for layer in module.model.modules() if isinstance(layer, PackedLinear)]
+    own, decoded = both(module)
+    expected = logits(own)
+    given: list[int] = []
+    plus = PackedLinear.plus
+
+    def noted(layer: PackedLinear, x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        given.append(len(x))
+        return plus(layer, x, other)
+
+    monkeypatch.setattr(PackedLinear, "plus", noted)
+    for layer in layers:
+        layer.least_rows = FILLED_ROWS
+    for actual, wanted in zip(logits(decoded), expected, strict=True):
+        torch.testing.assert_close(actual, wanted, atol=2e-4, rtol=0)
+    # Two products of each layer, for passes of 20, 29, 38, 1, 3, 11 and 12 tokens.
+    assert given == [n for n in (20, 29, 38, 6, 6, 11, 12) for _ in range(4)]
+
+
+@pytest.mark.skipif(not can_pack(torch.bfloat16), reason="no bfloat16")  # oneDNN packs none here
+def test_in_bfloat16_the_decoder_is_as_near_to_float32() -> None:
+    exact = logits(both(a_module(Qwen2Config(**SIZES)))[0])
+    module = a_module(Qwen2Config(**SIZES), torch.bfloat16)
+    pack_linears(module)
+    errors = [
+        sum(float((a - b).pow(2).sum()) for a, b in zip(logits(model), exact, strict=True))
+        for model in both(module)
+    ]
+    assert errors[1] < 1.1 * errors[0]
+
+
+@pytest.mark.parametrize(
+    ("config", "whether"),
+    [
+        (LlamaConfig(**SIZES), True),
+        (LlamaConfig(**SIZES, attention_bias=True, mlp_bias=True), True),
+        (Qwen2Config(**SIZES), True),
+        (LlamaConfig(**SIZES, hidden_act="gelu"), False),
+        (Qwen3Config(**SIZES, head_dim=64), False),
+        (GraniteConfig(**SIZES, residual_multiplier=0.5), False),
+    ],
+)
+def test_only_models_of_the_common_kind_are_decoded(
+    config: PretrainedConfig, whether: bool
+) -> None:
+    assert can_decode(a_module(config)) is whether
+
+
+def test_a_layer_with_more_parts_is_not_decoded() -> None:
+    module = a_module(LlamaConfig(**SIZES))
+    module.model.layers[1].self_attn.q_norm = torch.nn.LayerNorm(64)
+    assert not can_decode(module)
+
+
+def test_what_is_compiled_is_not_decoded() -> None:
+    model = load(TINY / "expert", device="cpu", dtype="float32", backend="aot_eager")
+    assert model._decoder is None
+    plain = load(TINY / "expert", device="cpu", dtype="float32")
+    assert isinstance(plain._decoder, Decoder)
