@@ -1,4 +1,4 @@
-"""What the engine adds to the model's own forward on the same packed input."""
+"""What the engine adds to the model alone on the same packed input."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ class Overhead:
     passes: list[float] = field(default_factory=list)
     """All of a pass: choosing, packing, the model, sampling, the answers' messages."""
     forwards: list[float] = field(default_factory=list)
-    """The model's own forward on the same packed input."""
+    """The model alone on the same packed input."""
 
 
 def measure(model: Model, sessions: int, repeats: int, bar: Bar) -> Overhead:

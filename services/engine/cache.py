@@ -5,7 +5,8 @@ masks every session's queries against every other's keys in one product, which o
 than all the rest of a pass; and none of its caches takes back single tokens (docs/architecture.md).
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 import torch
 
@@ -136,33 +137,46 @@ class Slot:
         self._cache.found_tokens += len(self.tokens)
         return len(self.tokens)
 
+    def missing(self, count: int, without: "Iterable[Slot]" = ()) -> int:
+        """How many of the pages that ``count`` tokens more take are not free; not positive: none.
+
+        Args:
+            count: of tokens.
+            without: as if these had given way.
+        """
+        pool, length = self._cache.pool, len(self.tokens)
+        given = Counter(page for slot in without for page in slot.pages)
+        freed = sum(pool.references(page) == holders for page, holders in given.items())
+        copied = 0
+        if length % PAGE:
+            last = self.pages[length // PAGE]
+            copied = pool.references(last) - given[last] > 1
+        return -(-(length + count) // PAGE) - len(self.pages) + copied - pool.free - freed
+
     def reserve(self, count: int) -> bool:
-        """Makes room for ``count`` tokens more; False where there is none."""
-        pool, had = self._cache.pool, len(self.pages)
-        if len(self.tokens) % PAGE and not self._own_last():
+        """Makes room for ``count`` tokens more; False where there is none, and nothing changes."""
+        if self.missing(count) > 0:
             return False
+        if len(self.tokens) % PAGE:
+            self._own_last()
         while len(self.pages) * PAGE < len(self.tokens) + count:
-            page = pool.take(self.pages[-1] if self.pages else None)
-            if page is None:
-                self._keep_pages(had)
-                return False
+            page = self._cache.pool.take(self.pages[-1] if self.pages else None)
+            assert page is not None, "as many are free"
             self.pages.append(page)
         return True
 
-    def _own_last(self) -> bool:
+    def _own_last(self) -> None:
         """Makes the last page, which has room, one that nobody else reads."""
         pool, index = self._cache.pool, len(self.tokens) // PAGE
         page = self.pages[index]
         if pool.references(page) > 1:
             copy = pool.take()
-            if copy is None:
-                return False
+            assert copy is not None, "there is a free one"
             self._cache.copy(page, copy)
             pool.release(page)
             self.pages[index] = copy
         else:
             pool.unregister(page)
-        return True
 
     def extend(self, tokens: Sequence[int]) -> None:
         """The model has seen ``tokens``, for which there was room."""

@@ -125,7 +125,7 @@ class Model:
 
     @torch.inference_mode()
     def compute(self, packed: Packed) -> Tensor:
-        """The model's own forward: logits [1, R, output entries], in its dtype."""
+        """The model alone: logits [1, R, output entries], in its dtype."""
         if self._decoder is not None:
             return self._decoder(packed)
         output = self._forward(

@@ -130,16 +130,17 @@ def left(session: Session, queued: Queued) -> Feed:
 def _make_room(session: Session, count: int, idle: list[Session], younger: list[Waiting]) -> bool:
     """Lets others give way until there is room for ``count`` tokens of a session: forks first.
 
-    In ``idle`` they come first, in ``younger`` last.
+    In ``idle`` they come first, in ``younger`` last.  Nobody does where all together hold too little.
     """
+    victims = [one.slot for one in idle] + [one.slot for one, _ in younger]
+    if session.slot.missing(count, victims) > 0:
+        return False
     while not session.slot.reserve(count):
         fork_waits = bool(younger) and younger[-1][0].parent is not None
         if idle and (idle[0].parent is not None or not fork_waits):
             victim = idle.pop(0)
-        elif younger:
+        else:
             victim, queued = younger.pop()
             queued.feed = None  # it sees its tokens anew
-        else:
-            return False
         victim.slot.give_way()
     return True

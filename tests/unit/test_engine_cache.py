@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.engine.model import Model, load
+from services.engine.pages import PAGE
 from tests.services import TINY
 
 TOLERANCE = 1e-4
@@ -46,6 +47,57 @@ def test_rolling_back_and_going_on_equals_starting_anew(
         assert slot.length == len(tokens)
         torch.testing.assert_close(logits, fresh(model, tokens), atol=TOLERANCE, rtol=0)
     slot.truncate(0)
+
+
+PAGES = 12
+
+
+@pytest.fixture(scope="module")
+def small(model: Model) -> Model:
+    facts = model.facts
+    budget = PAGES * PAGE * facts.cache_bytes // facts.cache_tokens
+    return load(TINY / "drafter", device="cpu", dtype="float32", cache_bytes=budget)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    sessions=st.lists(
+        st.tuples(st.integers(0, 2), st.integers(1, 70), st.integers(0, 70)),
+        min_size=1,
+        max_size=5,
+    ),
+    victims=st.sets(st.integers(1, 4)),
+    count=st.integers(1, 200),
+)
+def test_what_is_missing_is_what_reserving_lacks(
+    small: Model, sessions: list[tuple[int, int, int]], victims: set[int], count: int
+) -> None:
+    """Of sessions that begin alike in part, and are rolled back: the first asks for room."""
+    pool, slots = small.cache.pool, []
+    try:
+        for kind, length, left in sessions:
+            slot = small.new_slot()
+            slots.append(slot)
+            tokens = [(kind + i) % 256 for i in range(length)]
+            found = slot.adopt(tokens[:-1])
+            if slot.missing(length - found) > 0:
+                continue
+            small.forward(slot, tokens[found:], 1)
+            slot.share()
+            slot.truncate(left)
+        leaving = [slot for i, slot in enumerate(slots) if i in victims]
+        missing = slots[0].missing(count, leaving)
+        for slot in leaving:
+            slot.give_way()
+        assert slots[0].missing(count) == missing
+        before = pool.free, list(slots[0].pages), [pool.registered(i) for i in range(PAGES)]
+        assert slots[0].reserve(count) is (missing <= 0)
+        if missing > 0:
+            now = pool.free, slots[0].pages, [pool.registered(i) for i in range(PAGES)]
+            assert now == before, "nothing changes where there is no room"
+    finally:
+        for slot in slots:
+            slot.truncate(0)
 
 
 def test_a_slot_reads_pages_that_do_not_lie_in_a_row(model: Model) -> None:

@@ -7,6 +7,7 @@ import torch
 from transformers import (
     AutoModelForCausalLM,
     LlamaConfig,
+    MistralConfig,
     PretrainedConfig,
     Qwen2Config,
     Qwen3Config,
@@ -31,7 +32,12 @@ SIZES: dict[str, Any] = {
     "num_key_value_heads": 2,
     "max_position_embeddings": 256,
 }
-NAMES = {"llama": LlamaConfig, "qwen2": Qwen2Config}
+CONFIGS = {
+    "llama": LlamaConfig(**SIZES),
+    "llama with biases": LlamaConfig(**SIZES, attention_bias=True, mlp_bias=True),
+    "mistral": MistralConfig(**SIZES, sliding_window=None),
+    "qwen2": Qwen2Config(**SIZES),
+}
 
 
 def a_module(config: PretrainedConfig, dtype: torch.dtype = torch.float32) -> Any:
@@ -72,9 +78,9 @@ def logits(model: Model) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize("kind", NAMES)
+@pytest.mark.parametrize("kind", CONFIGS)
 def test_the_decoder_computes_what_the_model_does(kind: str, packed: bool) -> None:
-    module = a_module(NAMES[kind](**SIZES))
+    module = a_module(CONFIGS[kind])
     if packed:
         assert pack_linears(module) > 0
     own, decoded = both(module)
@@ -119,9 +125,7 @@ def test_in_bfloat16_the_decoder_is_as_near_to_float32() -> None:
 @pytest.mark.parametrize(
     ("config", "whether"),
     [
-        (LlamaConfig(**SIZES), True),
-        (LlamaConfig(**SIZES, attention_bias=True, mlp_bias=True), True),
-        (Qwen2Config(**SIZES), True),
+        *((config, True) for config in CONFIGS.values()),
         (LlamaConfig(**SIZES, hidden_act="gelu"), False),
         (Qwen3Config(**SIZES, head_dim=64), False),
         (GraniteConfig(**SIZES, residual_multiplier=0.5), False),

@@ -145,8 +145,11 @@ def test_long_prompts_take_turns(engine: Engine, reports: list[PassReport]) -> N
     assert max(report.tokens for report in reports) <= CHUNK + 1, "together no more than one"
 
 
-def test_a_session_without_room_waits_for_older_ones_alone(reports: list[PassReport]) -> None:
+def test_a_session_without_room_waits_for_older_ones_alone(
+    reports: list[PassReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The young give way, and see their tokens anew: none is lost."""
+    monkeypatch.setattr(schedule, "IDLE_S", 0.0)
     engine = an_engine(10, reports)
     try:
         readers = [Reader(a_prompt(i, 100), 24, reports) for i in range(4)]
@@ -199,6 +202,32 @@ def test_a_session_between_two_rounds_keeps_its_pages_from_younger_ones(
         long.done.result(60)
         engine.close(young).result(20)
         assert long.tokens == alone(engine, a_prompt(5, 100), 4)
+    finally:
+        engine.stop()
+
+
+def test_nobody_gives_way_where_that_makes_too_little_room(
+    reports: list[PassReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule, "IDLE_S", 600.0)
+    engine = an_engine(10, reports)
+    try:
+        old, waiting, young = (engine.open() for _ in range(3))
+        for session, length in ((old, 100), (young, 10)):
+            first = Reader(a_prompt(0, length), 1, reports)
+            engine.submit(session, first)
+            first.done.result(60)
+        long = Reader(a_prompt(5, 100), 1, reports)
+        engine.submit(waiting, long)  # two pages are left for its first chunk, and none for more
+        for _ in range(5):
+            for session in (old, young):
+                one = Next(reports)
+                engine.submit(session, one)
+                one.done.result(60)
+        assert engine.model.cache.preemptions == 0
+        assert (old.timing.tokens, young.timing.tokens) == (100 + 5, 10 + 5)
+        engine.close(old).result(20)
+        long.done.result(60)
     finally:
         engine.stop()
 
