@@ -132,7 +132,7 @@ def _make_room(session: Session, count: int, idle: list[Session], younger: list[
 
     In ``idle`` they come first, in ``younger`` last.  Nobody does where all together hold too little.
     """
-    victims = [one.slot for one in idle] + [one.slot for one, _ in younger]
+    victims = [one.slot for one in (*idle, *(waiting for waiting, _ in younger))]
     if session.slot.missing(count, victims) > 0:
         return False
     while not session.slot.reserve(count):
