@@ -130,7 +130,7 @@ def left(session: Session, queued: Queued) -> Feed:
 def _make_room(session: Session, count: int, idle: list[Session], younger: list[Waiting]) -> bool:
     """Lets others give way until there is room for ``count`` tokens of a session: forks first.
 
-    In ``idle`` they come first, in ``younger`` last.  Nobody does where all together hold too little.
+    In ``idle`` they come first, in ``younger`` last.  Nobody does where all hold too little.
     """
     victims = [one.slot for one in (*idle, *(waiting for waiting, _ in younger))]
     if session.slot.missing(count, victims) > 0:
