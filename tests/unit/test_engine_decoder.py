@@ -137,9 +137,10 @@ def test_only_models_of_the_common_kind_are_decoded(
     assert can_decode(a_module(config)) is whether
 
 
-def test_a_layer_with_more_parts_is_not_decoded() -> None:
+@pytest.mark.parametrize("part", ["", "self_attn", "mlp"])
+def test_a_layer_with_more_parts_is_not_decoded(part: str) -> None:
     module = a_module(LlamaConfig(**SIZES))
-    module.model.layers[1].self_attn.q_norm = torch.nn.LayerNorm(64)
+    module.model.layers[1].get_submodule(part).more = torch.nn.LayerNorm(64)
     assert not can_decode(module)
 
 

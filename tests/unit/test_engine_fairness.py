@@ -1,7 +1,8 @@
 """Nobody starves: the wait of each session is bounded in passes, whoever else is there."""
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 
 import pytest
@@ -12,6 +13,7 @@ from services.engine.engine import Engine
 from services.engine.model import load
 from services.engine.pages import PAGE
 from services.engine.passes import PassReport
+from services.engine.schedule import Piece, Waiting, choose
 from services.engine.session import Session
 from services.errors import CascadeError
 from tests.services import TINY
@@ -209,7 +211,14 @@ def test_a_session_between_two_rounds_keeps_its_pages_from_younger_ones(
 def test_nobody_gives_way_where_that_makes_too_little_room(
     reports: list[PassReport], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    chosen: list[list[Piece]] = []
+
+    def noted(turn: Sequence[Waiting], sessions: Iterable[Session], chunk: int) -> list[Piece]:
+        chosen.append(choose(turn, sessions, chunk))
+        return chosen[-1]
+
     monkeypatch.setattr(schedule, "IDLE_S", 600.0)
+    monkeypatch.setattr("services.engine.engine.choose", noted)
     engine = an_engine(10, reports)
     try:
         old, waiting, young = (engine.open() for _ in range(3))
@@ -224,6 +233,9 @@ def test_nobody_gives_way_where_that_makes_too_little_room(
                 one = Next(reports)
                 engine.submit(session, one)
                 one.done.result(60)
+        looked = len(chosen)
+        time.sleep(1.0)
+        assert len(chosen) - looked < 50, "it waits for room, and does not ask all the time"
         assert engine.model.cache.preemptions == 0
         assert (old.timing.tokens, young.timing.tokens) == (100 + 5, 10 + 5)
         engine.close(old).result(20)
