@@ -181,6 +181,19 @@ def test_who_gives_way_in_the_midst_of_a_long_feed_begins_it_anew(
         engine.stop()
 
 
+def an_old_one_and_a_long_prompt(
+    engine: Engine, reports: list[PassReport]
+) -> tuple[Session, Reader, Session, Reader]:
+    """A session that has read 7 pages, and a younger one that is to: each with its reader."""
+    old, young = engine.open(), engine.open()
+    first = Reader(a_prompt(0, 100), 1, reports)
+    engine.submit(old, first)
+    first.done.result(60)
+    long = Reader(a_prompt(5, 100), 4, reports)
+    engine.submit(young, long)
+    return old, first, young, long
+
+
 def test_a_session_between_two_rounds_keeps_its_pages_from_younger_ones(
     reports: list[PassReport], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,12 +201,7 @@ def test_a_session_between_two_rounds_keeps_its_pages_from_younger_ones(
     monkeypatch.setattr(schedule, "IDLE_S", 600.0)
     engine = an_engine(10, reports)
     try:
-        old, young = engine.open(), engine.open()
-        first = Reader(a_prompt(0, 100), 1, reports)
-        engine.submit(old, first)
-        first.done.result(60)
-        long = Reader(a_prompt(5, 100), 4, reports)
-        engine.submit(young, long)
+        old, _, young, long = an_old_one_and_a_long_prompt(engine, reports)
         for _ in range(20):
             one = Next(reports)
             engine.submit(old, one)
@@ -250,12 +258,7 @@ def test_a_session_that_rests_gives_way_to_younger_ones(
     monkeypatch.setattr(schedule, "IDLE_S", 0.2)
     engine = an_engine(10, reports)
     try:
-        old, young = engine.open(), engine.open()
-        first = Reader(a_prompt(0, 100), 1, reports)
-        engine.submit(old, first)
-        first.done.result(60)
-        long = Reader(a_prompt(5, 100), 4, reports)
-        engine.submit(young, long)
+        old, first, _, long = an_old_one_and_a_long_prompt(engine, reports)
         long.done.result(60)
         again = Next(reports)
         engine.submit(old, again)
