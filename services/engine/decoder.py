@@ -88,18 +88,20 @@ class _Layer:
 
 
 def _silu(layer: nn.Module, x: Tensor) -> Tensor:
-    return layer.silu(x) if isinstance(layer, PackedLinear) else functional.silu(layer(x))
+    if isinstance(layer, PackedLinear) and layer.joins(x):
+        return layer.silu(x)
+    return functional.silu(layer(x))
 
 
 def _times(layer: nn.Module, x: Tensor, other: Tensor) -> Tensor:
-    if isinstance(layer, PackedLinear):
+    if isinstance(layer, PackedLinear) and layer.joins(x):
         return layer.times(x, other)
     product: Tensor = layer(x)
     return product * other
 
 
 def _plus(layer: nn.Module, x: Tensor, other: Tensor) -> Tensor:
-    if isinstance(layer, PackedLinear):
+    if isinstance(layer, PackedLinear) and layer.joins(x):
         return layer.plus(x, other)
     product: Tensor = layer(x)
     return product + other

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from services.engine.float16 import Float16Linear
 
@@ -54,9 +53,8 @@ class PackedLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[..., in] to [..., out]."""
         given = x.numel() // self.in_features
-        if self._copied(given):
-            assert self._few is not None, "there is a copy"
-            few: Tensor = self._few(x.float())
+        if (copy := self._copy(given)) is not None:
+            few: Tensor = copy(x.float())
             return few.to(x.dtype)
         if given >= self.least_rows:
             return self._product(x)
@@ -66,29 +64,28 @@ class PackedLinear(nn.Module):
 
     def rows_for(self, given: int) -> int:
         """How many rows it is best given in place of so many: it adds none to those itself."""
-        return given if self._copied(given) else max(given, self.least_rows)
+        return max(given, self.least_rows) if self._copy(given) is None else given
+
+    def joins(self, x: Tensor) -> bool:
+        """Whether oneDNN is given the rows as they are, and so does what follows in one go."""
+        given = x.numel() // self.in_features
+        return given >= self.least_rows and self._copy(given) is None
 
     def silu(self, x: Tensor) -> Tensor:
-        """SiLU of the product."""
-        if not self._whole(x):
-            return functional.silu(self(x))
+        """SiLU of the product; only where it ``joins``, as the next two."""
         return self._product(x, "swish")
 
     def times(self, x: Tensor, other: Tensor) -> Tensor:
         """The product times ``other``, element by element."""
-        return self._joined(x, other, "mul") if self._whole(x) else self(x) * other
+        return self._joined(x, other, "mul")
 
     def plus(self, x: Tensor, other: Tensor) -> Tensor:
         """The product plus ``other``."""
-        return self._joined(x, other, "add") if self._whole(x) else self(x) + other
+        return self._joined(x, other, "add")
 
-    def _copied(self, given: int) -> bool:
-        return self._few is not None and given <= COPY_ROWS
-
-    def _whole(self, x: Tensor) -> bool:
-        """Whether oneDNN is given the rows as they are, and does what follows in one go."""
-        given = x.numel() // self.in_features
-        return given >= self.least_rows and not self._copied(given)
+    def _copy(self, given: int) -> Float16Linear | None:
+        """The copy, if it is to take so many rows."""
+        return self._few if given <= COPY_ROWS else None
 
     def _product(self, x: Tensor, then: str = "none") -> Tensor:
         out: Tensor = torch.ops.mkldnn._linear_pointwise.default(

@@ -114,7 +114,7 @@ def test_the_errors_that_alerts_name_are_raised(rules: Any) -> None:
 
 
 # Nothing else knows the expressions well enough to try them on series.
-@pytest.mark.skipif(not PROMTOOL, reason="no promtool")  # no Python package has it; .ci/run does
+@pytest.mark.skipif(not PROMTOOL, reason="no promtool")  # no Python package: .ci/run installs it
 @pytest.mark.parametrize(("name", "change", "fires"), CASES, ids=[name for name, _, _ in CASES])
 def test_an_alert_fires_where_it_should(
     tmp_path: Path, rules: Any, name: str, change: dict[str, str], fires: set[str]

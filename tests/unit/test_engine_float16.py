@@ -15,7 +15,7 @@ from services.errors import ModelUnsupported
 from tests.services import TINY
 
 # That no layer is kept so without them is tested everywhere.
-with_kernels = pytest.mark.skipif(not has_kernels(), reason="no AVX2")  # nor FBGEMM's kernels then
+with_kernels = pytest.mark.skipif(not has_kernels(), reason="no AVX2")  # FBGEMM has no others
 
 ROWS = (1, 2, 5, 6, 7, 13, 64)
 
