@@ -2,10 +2,13 @@
 
 Beside the products, which wait for the memory, a step of few rows is some 40 small operations for
 each layer, on nearly nothing: what they take is the time to begin them, and a fifth of the step.
-Here oneDNN adds the residual, multiplies by the gate and applies its SiLU within the products, the
-rotation of queries and keys is one, and what fills rows up is there from the beginning.
+Here queries, keys and values are one product, oneDNN adds the residual, multiplies by the gate and
+applies its SiLU within the products, the rotation is one operation, and what fills rows up is there
+from the beginning.  Of a prompt the last layer computes keys and values alone, but for the rows
+whose logits are wanted.
 """
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -21,12 +24,13 @@ KINDS = ("llama", "mistral", "qwen2")
 """Model types that are no more than this: others have factors that no module shows."""
 
 _LAYER = {"input_layernorm", "self_attn", "post_attention_layernorm", "mlp"}
-_ATTENTION = {"q_proj", "k_proj", "v_proj", "o_proj"}
+_PROJECTIONS = ("q_proj", "k_proj", "v_proj")
+_ATTENTION = {*_PROJECTIONS, "o_proj"}
 _MLP = {"gate_proj", "up_proj", "down_proj", "act_fn"}
 
 
 class Decoder:
-    """Stands for the forward of a model that it can carry out (``can_decode``)."""
+    """Stands for the forward of a model whose projections are joined (``join_projections``)."""
 
     def __init__(self, module: PreTrainedModel) -> None:
         """``module``: with its weights laid out; they stay its own."""
@@ -35,7 +39,7 @@ class Decoder:
         self._embed: nn.Module = whole.model.embed_tokens
         self._rotary: nn.Module = whole.model.rotary_emb
         self._norm: nn.Module = whole.model.norm
-        self._layers = [_Layer(layer) for layer in whole.model.layers]
+        *self._layers, self._last = (_Layer(layer) for layer in whole.model.layers)
 
     def __call__(self, packed: Packed) -> Tensor:
         """Logits [1, R, output entries], in the model's dtype."""
@@ -44,14 +48,15 @@ class Decoder:
         # Half of the turn takes the other half of a head, with its sign changed: once for all.
         sin = torch.cat([-sin[..., : sin.shape[-1] // 2], sin[..., sin.shape[-1] // 2 :]], -1)
         count = len(hidden)
-        if (rows := self._layers[0].rows_for(count)) > count:
+        if (rows := self._last.rows_for(count)) > count:
             hidden, cos, sin = (
                 functional.pad(part, (0, 0) * (part.dim() - 1) + (0, rows - count))
                 for part in (hidden, cos, sin)
             )
         for layer in self._layers:
             hidden = layer(hidden, packed, cos, sin)
-        logits: Tensor = self._head(self._norm(hidden[packed.kept]))
+        hidden = self._last(hidden, packed, cos, sin, packed.kept)
+        logits: Tensor = self._head(self._norm(hidden))
         return logits.unsqueeze(0)
 
 
@@ -64,25 +69,45 @@ class _Layer:
         self._size: int = attention.head_dim
         self._scaling: float = attention.scaling
         self._before, self._between = layer.input_layernorm, layer.post_attention_layernorm
-        self._query, self._key, self._value = attention.q_proj, attention.k_proj, attention.v_proj
+        self._project = attention.qkv_proj
         self._out = attention.o_proj
         self._gate, self._up, self._down = mlp.gate_proj, mlp.up_proj, mlp.down_proj
         self._heads: int = attention.config.num_attention_heads
+        self._keys_end = self._heads + int(attention.config.num_key_value_heads)
 
     def rows_for(self, count: int) -> int:
         """How many rows its products are best given."""
-        return self._query.rows_for(count) if isinstance(self._query, PackedLinear) else count
+        return self._project.rows_for(count) if isinstance(self._project, PackedLinear) else count
 
-    def __call__(self, hidden: Tensor, packed: Packed, cos: Tensor, sin: Tensor) -> Tensor:
-        """[M, width] to the same; ``cos`` and ``sin``: [M, 1, size]."""
+    def __call__(
+        self,
+        hidden: Tensor,
+        packed: Packed,
+        cos: Tensor,
+        sin: Tensor,
+        kept: Tensor | None = None,
+    ) -> Tensor:
+        """What it makes of the rows.
+
+        Args:
+            hidden: [M, width].
+            packed: the pass.
+            cos: [M, 1, size].
+            sin: [M, 1, size], that of a head's first half with its sign changed.
+            kept: int64 [R], the rows that are wanted; None: all.
+
+        Returns:
+            [M or R, width].
+        """
         rows, count = len(hidden), packed.ids.shape[1]
-        x = self._before(hidden)
-        both = torch.cat([self._query(x), self._key(x)], -1).view(rows, -1, self._size)
+        projected = self._project(self._before(hidden)).view(rows, -1, self._size)
+        both, value = projected[:, : self._keys_end], projected[:count, self._keys_end :]
         both = torch.addcmul(both * cos, both.roll(self._size // 2, -1), sin)
-        value = self._value(x).view(rows, -1, self._size)
         query, key = both[:, : self._heads].transpose(0, 1), both[:count, self._heads :]
-        seen = attend(packed, self._index, query, key, value[:count], self._scaling)
-        hidden = _plus(self._out, seen.view(rows, -1), hidden)
+        seen = attend(packed, self._index, query, key, value, self._scaling).view(rows, -1)
+        if kept is not None:
+            seen, hidden = seen[kept], hidden[kept]
+        hidden = _plus(self._out, seen, hidden)
         x = self._between(hidden)
         return _plus(self._down, _times(self._up, x, _silu(self._gate, x)), hidden)
 
@@ -111,13 +136,45 @@ def can_decode(module: PreTrainedModel) -> bool:
     """Whether a model is of the common kind: known by name, and of no other parts."""
     if module.config.model_type not in KINDS or module.config.hidden_act != "silu":
         return False
-    layers: Any = module.get_submodule("model.layers")
     return all(
         _parts(layer) == _LAYER
         and _parts(layer.self_attn) == _ATTENTION
         and _parts(layer.mlp) == _MLP
-        for layer in layers
+        and len({part.bias is None for part in _projections(layer.self_attn)}) == 1
+        for layer in _layers(module)
     )
+
+
+def join_projections(module: PreTrainedModel) -> None:
+    """Makes one linear layer of each attention's three: what only a ``Decoder`` carries out.
+
+    Args:
+        module: one that can be decoded, its weights as they came; changed in place.
+    """
+    for layer in _layers(module):
+        parts = _projections(layer.self_attn)
+        outputs = sum(part.out_features for part in parts)
+        joined = nn.Linear(parts[0].in_features, outputs, bias=False, device="meta")
+        joined.weight = _joined([part.weight for part in parts])
+        if parts[0].bias is not None:
+            joined.bias = _joined([part.bias for part in parts])
+        for name in _PROJECTIONS:
+            delattr(layer.self_attn, name)
+        layer.self_attn.qkv_proj = joined
+
+
+def _joined(parts: Sequence[Tensor]) -> nn.Parameter:
+    return nn.Parameter(torch.cat([part.detach() for part in parts]), requires_grad=False)
+
+
+def _layers(module: PreTrainedModel) -> Iterable[Any]:
+    whole: Any = module
+    layers: Iterable[Any] = whole.model.layers
+    return layers
+
+
+def _projections(attention: Any) -> list[Any]:
+    return [getattr(attention, name) for name in _PROJECTIONS]
 
 
 def _parts(module: nn.Module) -> set[str]:

@@ -15,7 +15,7 @@ from services.engine import attention
 from services.engine.batch import Packed, Part, pack
 from services.engine.cache import KeyValueCache, Slot
 from services.engine.compiling import compiled
-from services.engine.decoder import Decoder, can_decode
+from services.engine.decoder import Decoder, can_decode, join_projections
 from services.engine.fingerprint import tokenizer_fingerprint, weights_fingerprint
 from services.engine.linear import can_pack
 from services.engine.memory import CachePlan, plan_cache
@@ -74,8 +74,12 @@ class Model:
         device: torch.device,
         *,
         backend: str | None = None,
+        decodes: bool = False,
     ) -> None:
-        """``backend``: of torch.compile; None: the model is not compiled."""
+        """``module``: with its projections joined where it ``decodes``, which excludes ``backend``.
+
+        ``backend`` is that of torch.compile; None: the model is not compiled.
+        """
         self.facts = facts
         self.cache = cache
         self.device = device
@@ -83,9 +87,7 @@ class Model:
         self.together = device.type != "cpu"
         """Whether sessions share calls of the attention."""
         self._pads = backend is not None
-        self._decoder: Decoder | None = None
-        if device.type == "cpu" and backend is None and can_decode(module):
-            self._decoder = Decoder(module)
+        self._decoder = Decoder(module) if decodes else None
         self._forward: Callable[..., Any] = module
         if backend is not None:
             self._forward = compiled(module, backend)
@@ -225,12 +227,14 @@ def load(
         if draft_vocabulary is not None:
             tokenizer = json.loads((folder / "tokenizer.json").read_bytes())
             shorten_head(module, tokenizer, draft_vocabulary, _end_token_ids(module))
+        if decodes := where.type == "cpu" and backend is None and can_decode(module):
+            join_projections(module)
         kept_in = lay_out(module, weights, precision, where, compiles=backend == INDUCTOR)
         leave_files(module)
         plan = plan_cache(config, precision, where, budget=cache_bytes, slots=slots)
         facts = _facts(folder, module, plan, kept_in, fingerprint.result())
         facts = replace(facts, draft_vocabulary=draft_vocabulary or 0)
-    return Model(module, facts, plan.make(), where, backend=backend)
+    return Model(module, facts, plan.make(), where, backend=backend, decodes=decodes)
 
 
 def _facts(

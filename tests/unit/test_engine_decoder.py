@@ -1,5 +1,6 @@
 """The decoder computes what the model's own forward does, and takes on no model that has more."""
 
+import copy
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from transformers.models.granite import GraniteConfig
 from services.engine import attention
 from services.engine.batch import Part
 from services.engine.cache import KeyValueCache
-from services.engine.decoder import Decoder, can_decode
+from services.engine.decoder import Decoder, can_decode, join_projections
 from services.engine.linear import FILLED_ROWS, PackedLinear, can_pack
 from services.engine.model import Model, load
 from services.engine.weights import pack_linears
@@ -48,16 +49,17 @@ def a_module(config: PretrainedConfig, dtype: torch.dtype = torch.float32) -> An
     return module.to(dtype).eval()
 
 
-def both(module: Any) -> tuple[Model, Model]:
+def both(module: Any, *, packed: bool = False) -> tuple[Model, Model]:
     """A model that goes through its own forward, and one of the same weights by the decoder."""
     facts = load(TINY / "drafter", device="cpu", dtype="float32").facts
     cpu = torch.device("cpu")
+    joined = copy.deepcopy(module)
+    join_projections(joined)
     models = []
-    for _ in range(2):
+    for one in (module, joined):
+        assert not packed or pack_linears(one) > 0
         cache = KeyValueCache(2, 2, 64, 40, module.dtype, cpu)
-        models.append(Model(module, facts, cache, cpu))
-    models[0]._decoder = None
-    assert models[1]._decoder is not None
+        models.append(Model(one, facts, cache, cpu, decodes=one is joined))
     return models[0], models[1]
 
 
@@ -80,19 +82,13 @@ def logits(model: Model) -> list[torch.Tensor]:
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_the_decoder_computes_what_the_model_does(kind: str, packed: bool) -> None:
-    module = a_module(CONFIGS[kind])
-    if packed:
-        assert pack_linears(module) > 0
-    own, decoded = both(module)
+    own, decoded = both(a_module(CONFIGS[kind]), packed=packed)
     for actual, expected in zip(logits(decoded), logits(own), strict=True):
         torch.testing.assert_close(actual, expected, atol=2e-4, rtol=0)
 
 
 def test_rows_are_filled_up_once_for_all_layers(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = a_module(LlamaConfig(**SIZES))
-    pack_linears(module)
-    layers = [layer for layer in module.model.modules() if isinstance(layer, PackedLinear)]
-    own, decoded = both(module)
+    own, decoded = both(a_module(LlamaConfig(**SIZES)), packed=True)
     expected = logits(own)
     given: list[int] = []
     plus = PackedLinear.plus
@@ -102,22 +98,23 @@ def test_rows_are_filled_up_once_for_all_layers(monkeypatch: pytest.MonkeyPatch)
         return plus(layer, x, other)
 
     monkeypatch.setattr(PackedLinear, "plus", noted)
-    for layer in layers:
-        layer.least_rows = FILLED_ROWS
+    module: Any = decoded._forward
+    for layer in module.model.modules():
+        if isinstance(layer, PackedLinear):
+            layer.least_rows = FILLED_ROWS
     for actual, wanted in zip(logits(decoded), expected, strict=True):
         torch.testing.assert_close(actual, wanted, atol=2e-4, rtol=0)
-    # Two products of each layer, for passes of 20, 29, 38, 1, 3, 11 and 12 tokens.
-    assert given == [n for n in (20, 29, 38, 6, 6, 11, 12) for _ in range(4)]
+    # Two products of each layer, for passes of 20, 29, 38, 1, 3, 11 and 12 tokens; in the last
+    # layer for those whose logits are wanted, 2, 2, 2, 1, 3, 11 and 12: few are not filled up.
+    assert given == [20, 20, 29, 29, 38, 38, 6, 6, 6, 6, *[11] * 4, *[12] * 4]
 
 
 def test_in_bfloat16_the_decoder_is_as_near_to_float32() -> None:
     exact = logits(both(a_module(Qwen2Config(**SIZES)))[0])
     module = a_module(Qwen2Config(**SIZES), torch.bfloat16)
-    if can_pack(torch.bfloat16):
-        pack_linears(module)
     errors = [
         sum(float((a - b).pow(2).sum()) for a, b in zip(logits(model), exact, strict=True))
-        for model in both(module)
+        for model in both(module, packed=can_pack(torch.bfloat16))
     ]
     assert errors[1] < 1.1 * errors[0]
 
