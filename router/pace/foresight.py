@@ -12,19 +12,25 @@ class Foresight:
     """By rank of the alternative: running means."""
 
     def __init__(self) -> None:
-        self._rejections = _PRIOR_WEIGHT
+        self._rejections = [_PRIOR_WEIGHT] * len(_PRIOR)
         self._hits = [_PRIOR_WEIGHT * rate for rate in _PRIOR]
 
-    def rejected(self, rank: int | None) -> None:
-        """A token was replaced by the alternative of this rank; None: by none of them."""
-        if self._rejections >= _MEMORY:
-            keep = 1 - 1 / _MEMORY
-            self._rejections *= keep
-            self._hits = [hits * keep for hits in self._hits]
-        self._rejections += 1
-        if rank is not None:
-            self._hits[rank] += 1
+    def rejected(self, rank: int | None, known: int) -> None:
+        """A token was replaced.
+
+        Args:
+            rank: of the alternative that it was replaced by; None: by none that is known.
+            known: alternatives; of further ranks nothing is learned.
+        """
+        for i in range(known):
+            if self._rejections[i] >= _MEMORY:
+                keep = 1 - 1 / _MEMORY
+                self._rejections[i] *= keep
+                self._hits[i] *= keep
+            self._rejections[i] += 1
+            self._hits[i] += i == rank
 
     def rates(self, count: int) -> list[float]:
         """The chance of each of the first ``count`` alternatives."""
-        return [hits / self._rejections for hits in self._hits[:count]]
+        pairs = zip(self._hits[:count], self._rejections, strict=False)
+        return [hits / rejections for hits, rejections in pairs]

@@ -252,7 +252,7 @@ class _Rounds:
         if known and len(verdict.tokens) > verdict.accepted:
             token = verdict.tokens[verdict.accepted].id
             rank = known[0].index(token) if token in known[0] else None
-            self._pace.history.foresight.rejected(rank)
+            self._pace.history.foresight.rejected(rank, len(known[0]))
             self._task.recorder.rejected(rank)
 
     def leave(self) -> None:

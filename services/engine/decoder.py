@@ -4,8 +4,7 @@ Beside the products, which wait for the memory, a step of few rows is some 40 sm
 each layer, on nearly nothing: what they take is the time to begin them, and a fifth of the step.
 Here queries, keys and values are one product, oneDNN adds the residual, multiplies by the gate and
 applies its SiLU within the products, the rotation is one operation, and what fills rows up is there
-from the beginning.  Of a prompt the last layer computes keys and values alone, but for the rows
-whose logits are wanted.
+from the beginning.  Behind the last layer's attention only rows go on whose logits are wanted.
 """
 
 from collections.abc import Iterable, Sequence
@@ -39,7 +38,7 @@ class Decoder:
         self._embed: nn.Module = whole.model.embed_tokens
         self._rotary: nn.Module = whole.model.rotary_emb
         self._norm: nn.Module = whole.model.norm
-        *self._layers, self._last = (_Layer(layer) for layer in whole.model.layers)
+        self._layers = [_Layer(layer) for layer in whole.model.layers]
 
     def __call__(self, packed: Packed) -> Tensor:
         """Logits [1, R, output entries], in the model's dtype."""
@@ -48,16 +47,23 @@ class Decoder:
         # Half of the turn takes the other half of a head, with its sign changed: once for all.
         sin = torch.cat([-sin[..., : sin.shape[-1] // 2], sin[..., sin.shape[-1] // 2 :]], -1)
         count = len(hidden)
-        if (rows := self._last.rows_for(count)) > count:
+        if (rows := self._rows_for(count)) > count:
             hidden, cos, sin = (
                 functional.pad(part, (0, 0) * (part.dim() - 1) + (0, rows - count))
                 for part in (hidden, cos, sin)
             )
-        for layer in self._layers:
+        *layers, last = self._layers
+        for layer in layers:
             hidden = layer(hidden, packed, cos, sin)
-        hidden = self._last(hidden, packed, cos, sin, packed.kept)
+        wanted = len(packed.kept)
+        kept = functional.pad(packed.kept, (0, self._rows_for(wanted) - wanted))
+        hidden = last(hidden, packed, cos, sin, kept)[:wanted]
         logits: Tensor = self._head(self._norm(hidden))
         return logits.unsqueeze(0)
+
+    def _rows_for(self, count: int) -> int:
+        """How many rows all layers are best given: those that want more fill up themselves."""
+        return min(layer.rows_for(count) for layer in self._layers)
 
 
 class _Layer:
@@ -140,7 +146,7 @@ def can_decode(module: PreTrainedModel) -> bool:
         _parts(layer) == _LAYER
         and _parts(layer.self_attn) == _ATTENTION
         and _parts(layer.mlp) == _MLP
-        and len({part.bias is None for part in _projections(layer.self_attn)}) == 1
+        and _joinable(_projections(layer.self_attn))
         for layer in _layers(module)
     )
 
@@ -161,6 +167,13 @@ def join_projections(module: PreTrainedModel) -> None:
         for name in _PROJECTIONS:
             delattr(layer.self_attn, name)
         layer.self_attn.qkv_proj = joined
+
+
+def _joinable(parts: list[Any]) -> bool:
+    """Whether they are plain layers, and alike: quantised ones of transformers' are not."""
+    return all(type(part) is nn.Linear for part in parts) and (
+        len({part.bias is None for part in parts}) == 1
+    )
 
 
 def _joined(parts: Sequence[Tensor]) -> nn.Parameter:

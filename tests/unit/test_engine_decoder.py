@@ -19,9 +19,9 @@ from services.engine import attention
 from services.engine.batch import Part
 from services.engine.cache import KeyValueCache
 from services.engine.decoder import Decoder, can_decode, join_projections
-from services.engine.linear import FILLED_ROWS, PackedLinear, can_pack
+from services.engine.linear import COPY_ROWS, FILLED_ROWS, PackedLinear, can_pack
 from services.engine.model import Model, load
-from services.engine.weights import pack_linears
+from services.engine.weights import pack_linears, weight_bytes
 from tests.services import TINY
 
 SIZES: dict[str, Any] = {
@@ -36,6 +36,7 @@ SIZES: dict[str, Any] = {
 CONFIGS = {
     "llama": LlamaConfig(**SIZES),
     "llama with biases": LlamaConfig(**SIZES, attention_bias=True, mlp_bias=True),
+    "heads of another size": LlamaConfig(**SIZES, head_dim=32),
     "mistral": MistralConfig(**SIZES, sliding_window=None),
     "qwen2": Qwen2Config(**SIZES),
 }
@@ -58,7 +59,8 @@ def both(module: Any, *, packed: bool = False) -> tuple[Model, Model]:
     models = []
     for one in (module, joined):
         assert not packed or pack_linears(one) > 0
-        cache = KeyValueCache(2, 2, 64, 40, module.dtype, cpu)
+        size = module.model.layers[0].self_attn.head_dim
+        cache = KeyValueCache(2, 2, size, 40, module.dtype, cpu)
         models.append(Model(one, facts, cache, cpu, decodes=one is joined))
     return models[0], models[1]
 
@@ -104,9 +106,10 @@ def test_rows_are_filled_up_once_for_all_layers(monkeypatch: pytest.MonkeyPatch)
             layer.least_rows = FILLED_ROWS
     for actual, wanted in zip(logits(decoded), expected, strict=True):
         torch.testing.assert_close(actual, wanted, atol=2e-4, rtol=0)
-    # Two products of each layer, for passes of 20, 29, 38, 1, 3, 11 and 12 tokens; in the last
-    # layer for those whose logits are wanted, 2, 2, 2, 1, 3, 11 and 12: few are not filled up.
-    assert given == [20, 20, 29, 29, 38, 38, 6, 6, 6, 6, *[11] * 4, *[12] * 4]
+    # Two products of each layer, for passes of 20, 29, 38, 1, 3, 11 and 12 tokens; of the prompts
+    # the last one has two rows, whose logits are wanted.
+    prompts = [rows for n in (20, 29, 38) for rows in (n, n, 6, 6)]
+    assert given == [*prompts, *[6] * 8, *[11] * 4, *[12] * 4]
 
 
 def test_in_bfloat16_the_decoder_is_as_near_to_float32() -> None:
@@ -141,8 +144,51 @@ def test_a_layer_with_more_parts_is_not_decoded(part: str) -> None:
     assert not can_decode(module)
 
 
-def test_what_is_compiled_is_not_decoded() -> None:
+@pytest.mark.parametrize("name", ["q_proj", "k_proj", "v_proj"])
+def test_projections_that_are_not_alike_are_not_joined(name: str) -> None:
+    module = a_module(Qwen2Config(**SIZES))
+    attention = module.model.layers[1].self_attn
+    getattr(attention, name).bias = None
+    assert not can_decode(module)
+
+    class Quantized(torch.nn.Linear):
+        """As transformers' are: linear layers, and more."""
+
+    setattr(attention, name, Quantized(256, getattr(attention, name).out_features))
+    assert not can_decode(module)
+
+
+def test_joined_projections_replace_those_that_they_are_made_of() -> None:
+    module = a_module(CONFIGS["qwen2"])
+    before = weight_bytes(module)
+    join_projections(module)
+    assert weight_bytes(module) == before
+    attention = module.model.layers[0].self_attn
+    assert {name for name, _ in attention.named_children()} == {"qkv_proj", "o_proj"}
+
+
+def test_a_layer_without_a_copy_does_not_fill_up_the_others_rows() -> None:
+    module = a_module(LlamaConfig(**SIZES))
+    join_projections(module)
+    pack_linears(module)
+    packed: list[Any] = [part for part in module.modules() if isinstance(part, PackedLinear)]
+    for layer in packed:
+        layer.least_rows, layer._few = FILLED_ROWS, torch.nn.Identity()
+    module.model.layers[1].self_attn.qkv_proj._few = None
+    decoder = Decoder(module)
+    assert decoder._rows_for(1) == 1
+    assert decoder._rows_for(COPY_ROWS + 1) == FILLED_ROWS
+
+
+def test_what_is_compiled_or_of_another_kind_is_not_decoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     model = load(TINY / "expert", device="cpu", dtype="float32", backend="aot_eager")
     assert model._decoder is None
     plain = load(TINY / "expert", device="cpu", dtype="float32")
     assert isinstance(plain._decoder, Decoder)
+    monkeypatch.setattr("services.engine.model.can_decode", lambda module: False)
+    other = load(TINY / "expert", device="cpu", dtype="float32")
+    assert other._decoder is None
+    tokens = list(range(3, 40))
+    torch.testing.assert_close(other.logits(tokens, 3), plain.logits(tokens, 3), atol=1e-4, rtol=0)
