@@ -4,25 +4,17 @@ It serves the 4-bit files that the pair's folders are converted from: the same w
 products.
 """
 
-import http.client
-import json
 import os
-import socket
-import subprocess
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.answer import Answer
 from bench.errors import ServiceFailed
 from bench.pair import Pair
-from bench.stopping import stop
+from bench.peers import http_server
+from bench.peers.http_server import HttpServer
 from services.models.catalog import Catalog, default_models_dir
 from services.models.specs import ROLES, DownloadedModel
 
@@ -34,9 +26,6 @@ DRAFTED = 5
 
 _CONTEXT = 2048
 """Tokens of a session."""
-_START_S = 300.0
-_POLL_S = 0.2
-_ANSWER_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -80,59 +69,14 @@ def missing(pair: Pair) -> str:
     return ""
 
 
-class LlamaCpp:
-    """A running server."""
+class Completion:
+    """Its own route, which gives tokens."""
 
-    def __init__(
-        self,
-        process: "subprocess.Popen[bytes]",
-        port: int,
-        end_token_ids: Sequence[int],
-        log: Path,
-    ) -> None:
-        self._process = process
-        self._end_token_ids = end_token_ids
-        self._url = f"http://127.0.0.1:{port}"
-        self._log = log
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-    def wait(self) -> None:
-        """Waits until it serves.
-
-        Raises:
-            ServiceFailed: it ended, or takes too long.
-        """
-        deadline = time.monotonic() + _START_S
-        while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                raise ServiceFailed(f"llama.cpp ended: {self._last_line()}")
-            try:
-                with self._opener.open(f"{self._url}/health", timeout=_POLL_S):
-                    return
-            except (OSError, http.client.HTTPException):
-                time.sleep(_POLL_S)
-        raise ServiceFailed(f"llama.cpp does not serve after {_START_S:g} s")
-
-    def answers(
-        self, prompts: Sequence[Sequence[int]], max_tokens: int, temperature: float
-    ) -> list[Answer]:
-        """Answers to all prompts, asked at once; the seed of each is its number.
-
-        Raises:
-            ServiceFailed: it ended, or refused one.
-        """
-
-        def one(numbered: tuple[int, Sequence[int]]) -> Answer:
-            seed, prompt = numbered
-            return self._answer(prompt, max_tokens, temperature, seed)
-
-        with ThreadPoolExecutor(len(prompts)) as threads:
-            return list(threads.map(one, enumerate(prompts)))
-
-    def _answer(
+    def request(
         self, prompt: Sequence[int], max_tokens: int, temperature: float, seed: int
-    ) -> Answer:
-        body = {
+    ) -> tuple[str, dict[str, Any]]:
+        """See ``Streamed``."""
+        return "/completion", {
             "prompt": list(prompt),
             "n_predict": max_tokens,
             "temperature": temperature,
@@ -142,49 +86,19 @@ class LlamaCpp:
             "return_tokens": True,
             "stream": True,
         }
-        start = time.perf_counter()
-        at_s: list[float] = []
-        token_ids: list[int] = []
-        first_tokens = 1
-        last: dict[str, Any] = {}
-        try:
-            with self._opener.open(self._request(body), timeout=_ANSWER_S) as response:
-                for line in response:
-                    if not line.startswith(b"data: "):
-                        continue
-                    last = json.loads(line.removeprefix(b"data: "))
-                    if last.get("tokens"):
-                        at_s.append(time.perf_counter() - start)
-                        first_tokens = first_tokens if token_ids else len(last["tokens"])
-                        token_ids += last["tokens"]
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            raise ServiceFailed(f"llama.cpp: {error}: {self._last_line()}") from error
-        if not last.get("stop") or not at_s:
-            raise ServiceFailed(f"llama.cpp broke an answer off: {self._last_line()}")
-        ended = token_ids[-1] in self._end_token_ids
-        return Answer(
-            token_ids=tuple(token_ids[:-1] if ended else token_ids),
-            end_token_id=token_ids[-1] if ended else None,
-            first_s=at_s[0],
-            total_s=time.perf_counter() - start,
-            groups=len(at_s),
-            first_tokens=first_tokens,
-        )
 
-    def _request(self, body: dict[str, Any]) -> urllib.request.Request:
-        return urllib.request.Request(
-            f"{self._url}/completion",
-            data=json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
-        )
+    def token_ids(self, event: Mapping[str, Any]) -> list[int]:
+        """See ``Streamed``."""
+        found: list[int] = event.get("tokens") or []
+        return found
 
-    def _last_line(self) -> str:
-        lines = self._log.read_text(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "it wrote nothing"
+    def over(self, event: Mapping[str, Any]) -> bool:
+        """See ``Streamed``."""
+        return bool(event.get("stop"))
 
 
 @contextmanager
-def running(pair: Pair, folder: Path, *, drafts: bool, sessions: int) -> Iterator[LlamaCpp]:
+def running(pair: Pair, folder: Path, *, drafts: bool, sessions: int) -> Iterator[HttpServer]:
     """Starts it, with a log in ``folder``, waits until it serves, and stops it in the end.
 
     Raises:
@@ -193,25 +107,12 @@ def running(pair: Pair, folder: Path, *, drafts: bool, sessions: int) -> Iterato
     program, of = binary(), files(pair)
     if program is None or of is None:
         raise ServiceFailed(missing(pair))
-    port = _free_port()
-    command = [str(program), "--model", str(of.expert), "--host", "127.0.0.1", "--port", str(port)]
+    command = [str(program), "--model", str(of.expert)]
     command += ["--parallel", str(sessions), "--ctx-size", str(_CONTEXT * sessions)]
     command += ["--threads", str(len(os.sched_getaffinity(0))), "--no-webui", "--offline"]
     if drafts:
         command += ["--spec-type", "draft-simple", "--model-draft", str(of.drafter)]
         command += ["--spec-draft-n-max", str(DRAFTED)]
     log = folder / f"llama-cpp-{'draft' if drafts else 'alone'}.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output)
-    try:
-        server = LlamaCpp(process, port, pair.end_token_ids, log)
-        server.wait()
+    with http_server.running("llama.cpp", command, pair.end_token_ids, log, Completion()) as server:
         yield server
-    finally:
-        stop(process)
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])

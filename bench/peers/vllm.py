@@ -91,6 +91,30 @@ class Vllm:
         )
 
 
+def common_options(pair: Pair) -> dict[str, Any]:
+    """Of its engine, by the names of ``EngineArgs``."""
+    return {
+        "model": str(pair.expert.absolute()),
+        "dtype": pair.dtype,
+        "max_model_len": min(pair.context_length, _CONTEXT),
+        "max_num_seqs": _SESSIONS,
+        "enable_prefix_caching": False,
+        "enforce_eager": True,
+    }
+
+
+def environment() -> dict[str, str]:
+    """Of its process: all cores, and nothing from elsewhere."""
+    cores = sorted(os.sched_getaffinity(0))
+    return {
+        **os.environ,
+        "VLLM_CPU_OMP_THREADS_BIND": f"{cores[0]}-{cores[-1]}",
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "HF_HUB_OFFLINE": "1",
+    }
+
+
 @contextmanager
 def running(pair: Pair, folder: Path, *, drafts: bool) -> Iterator[Vllm]:
     """Starts it, with a log in ``folder``, waits until it serves, and stops it in the end.
@@ -100,30 +124,13 @@ def running(pair: Pair, folder: Path, *, drafts: bool) -> Iterator[Vllm]:
     Raises:
         ServiceFailed: it did not start.
     """
-    options: dict[str, Any] = {
-        "model": str(pair.expert.absolute()),
-        "dtype": pair.dtype,
-        "max_model_len": min(pair.context_length, _CONTEXT),
-        "max_num_seqs": _SESSIONS,
-        "enable_prefix_caching": False,
-        "enforce_eager": True,
-        "skip_tokenizer_init": True,
-    }
+    options = {**common_options(pair), "skip_tokenizer_init": True}
     if drafts:
         options["speculative_config"] = {
             "method": "draft_model",
             "model": str(pair.drafter.absolute()),
             "num_speculative_tokens": DRAFTED,
         }
-    cores = sorted(os.sched_getaffinity(0))
-    environment = {
-        **os.environ,
-        "VLLM_CPU_OMP_THREADS_BIND": f"{cores[0]}-{cores[-1]}",
-        "VLLM_CPU_KVCACHE_SPACE": "1",
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-        "VLLM_NO_USAGE_STATS": "1",
-        "HF_HUB_OFFLINE": "1",
-    }
     log = folder / f"vllm-{'draft' if drafts else 'alone'}.log"
     with (
         log.open("wb") as output,
@@ -133,7 +140,7 @@ def running(pair: Pair, folder: Path, *, drafts: bool) -> Iterator[Vllm]:
             stdout=subprocess.PIPE,
             stderr=output,
             text=True,
-            env=environment,
+            env={**environment(), "VLLM_ENABLE_V1_MULTIPROCESSING": "0"},
         ) as process,
     ):
         try:

@@ -11,7 +11,8 @@ from cascade.v1 import law_pb2, router_pb2
 from bench.answer import Answer
 from bench.client import Client
 from bench.pair import Pair
-from bench.peers import llama_cpp, vllm
+from bench.peers import llama_cpp, vllm, vllm_server
+from bench.peers.http_server import HttpServer
 from bench.peers.transformers import Peers
 from bench.progress import Bar
 from bench.services import running
@@ -82,6 +83,9 @@ def serving(
                     theirs = stack.enter_context(vllm.running(pair, folder, drafts=drafts))
                     system = System.VLLM_DRAFT if drafts else System.VLLM
                     asks[system] = _peer(theirs, temperature)
+                case Engine.VLLM_SERVER:
+                    served = stack.enter_context(vllm_server.running(pair, folder))
+                    asks[System.VLLM_SERVER] = _peer(served, temperature)
                 case Engine.LLAMA_CPP | Engine.LLAMA_CPP_DRAFT:
                     drafts = engine is Engine.LLAMA_CPP_DRAFT
                     server = stack.enter_context(
@@ -122,7 +126,7 @@ def _transformers(peers: Peers, system: System, temperature: float) -> Ask:
     return ask
 
 
-def _peer(peer: vllm.Vllm | llama_cpp.LlamaCpp, temperature: float) -> Ask:
+def _peer(peer: vllm.Vllm | HttpServer, temperature: float) -> Ask:
     def ask(prompts: Sequence[Sequence[int]], max_tokens: int) -> list[Answer]:
         return peer.answers(prompts, max_tokens, temperature)
 

@@ -78,10 +78,10 @@ def _set_up(run: Run) -> list[str]:
         "tokens/s: all tokens by the time from asking to the end of the last answer, prompts "
         "included; prefix caching off everywhere.  Ours come from real services over loopback",
     ]
-    if engines & {Engine.VLLM, Engine.VLLM_DRAFT}:
+    if engines & {Engine.VLLM, Engine.VLLM_DRAFT, Engine.VLLM_SERVER}:
         facts.append(
             f"{VLLM}, {run.dtype}, eager, {vllm.DRAFTED} tokens drafted at a time; its engine in a "
-            "process, without a server"
+            "process, without a server, but for *vLLM's server*, over loopback"
         )
     if engines & {Engine.LLAMA_CPP, Engine.LLAMA_CPP_DRAFT}:
         facts.append(

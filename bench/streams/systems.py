@@ -17,6 +17,7 @@ class Engine(StrEnum):
     OURS = "our services"
     TRANSFORMERS = "transformers"
     VLLM = "vLLM"
+    VLLM_SERVER = "vLLM's server"
     VLLM_DRAFT = "vLLM with its draft model"
     LLAMA_CPP = "llama.cpp"
     LLAMA_CPP_DRAFT = "llama.cpp with its draft model"
@@ -28,6 +29,7 @@ class System(StrEnum):
     TRANSFORMERS = "transformers"
     ASSISTED = "assisted"
     VLLM = "vllm"
+    VLLM_SERVER = "vllm-server"
     VLLM_DRAFT = "vllm-draft"
     LLAMA_CPP = "llama-cpp"
     LLAMA_CPP_DRAFT = "llama-cpp-draft"
@@ -57,6 +59,7 @@ _LABELS = {
     System.TRANSFORMERS: "transformers, expert alone",
     System.ASSISTED: "transformers, assisted, constant block of 5",
     System.VLLM: "vLLM, expert alone",
+    System.VLLM_SERVER: "vLLM's server, expert alone",
     System.VLLM_DRAFT: "vLLM, with its draft model",
     System.LLAMA_CPP: "llama.cpp, expert alone",
     System.LLAMA_CPP_DRAFT: "llama.cpp, with its draft model",
@@ -72,6 +75,7 @@ _ENGINES = {
     System.TRANSFORMERS: Engine.TRANSFORMERS,
     System.ASSISTED: Engine.TRANSFORMERS,
     System.VLLM: Engine.VLLM,
+    System.VLLM_SERVER: Engine.VLLM_SERVER,
     System.VLLM_DRAFT: Engine.VLLM_DRAFT,
     System.LLAMA_CPP: Engine.LLAMA_CPP,
     System.LLAMA_CPP_DRAFT: Engine.LLAMA_CPP_DRAFT,
@@ -121,7 +125,7 @@ def _missing(pair: Pair) -> dict[Engine, str]:
         )
     if not vllm.installed():
         why = "vLLM is not installed; `make peer-vllm` does it"
-        missing |= {Engine.VLLM: why, Engine.VLLM_DRAFT: why}
+        missing |= dict.fromkeys((Engine.VLLM, Engine.VLLM_SERVER, Engine.VLLM_DRAFT), why)
     if why := llama_cpp.missing(pair):
         missing |= {Engine.LLAMA_CPP: why, Engine.LLAMA_CPP_DRAFT: why}
     return missing

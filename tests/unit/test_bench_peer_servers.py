@@ -1,4 +1,4 @@
-"""llama.cpp's server as a peer: what it streams, and what it costs when it fails."""
+"""The peers' servers: what they stream, and what is told when one fails."""
 
 import json
 import subprocess
@@ -13,16 +13,22 @@ import pytest
 
 from bench.errors import ServiceFailed
 from bench.pair import Pair
-from bench.peers import llama_cpp
-from bench.peers.llama_cpp import LlamaCpp
+from bench.peers import llama_cpp, vllm, vllm_server
+from bench.peers.http_server import HttpServer, Streamed
 from tests.services import TINY
 
 TINY_PAIR = Pair(TINY / "drafter", TINY / "expert", "float32")
 END = 257
 
 
+PEERS: dict[str, Streamed] = {
+    "llama.cpp": llama_cpp.Completion(),
+    "vLLM's server": vllm_server.Completion([END]),
+}
+
+
 class Handler(BaseHTTPRequestHandler):
-    """Streams as the server does: by the first token of the prompt, one of several answers."""
+    """Streams as the servers do: by the first token of the prompt, one of several answers."""
 
     asked: ClassVar[list[dict[str, Any]]] = []
 
@@ -40,18 +46,21 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.end_headers()
         tokens = [[7], [8, 9], [END]] if kind == 1 else [[7], [8, 9]]
-        events: list[dict[str, Any]] = [{"tokens": some, "stop": False} for some in tokens]
-        if kind != 2:
-            events.append({"tokens": [], "stop": True})
-        for event in events:
+        parts = [(some, False) for some in tokens] + [([], True)] * (kind != 2)
+        for some, last in parts:
+            event: dict[str, Any] = {"tokens": some, "stop": last}
+            if self.path == "/v1/completions":
+                reason = "stop" if last else None
+                event = {"choices": [{"token_ids": some or None, "finish_reason": reason}]}
             self.wfile.write(b"data: " + json.dumps(event).encode() + b"\n\n")
+        self.wfile.write(b"data: [DONE]\n\n")
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing is logged."""
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[LlamaCpp]:
+@pytest.fixture(params=PEERS)
+def server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[HttpServer]:
     (tmp_path / "log").write_text("loading\nits last words\n")
     with (
         ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http,
@@ -59,12 +68,14 @@ def server(tmp_path: Path) -> Iterator[LlamaCpp]:
     ):
         Handler.asked = []
         threading.Thread(target=http.serve_forever, daemon=True).start()
-        yield LlamaCpp(process, http.server_address[1], [END], tmp_path / "log")
+        port = http.server_address[1]
+        streamed = PEERS[request.param]
+        yield HttpServer(request.param, process, port, [END], tmp_path / "log", streamed)
         http.shutdown()
         process.communicate(b"\n")
 
 
-def test_answers_are_put_together_as_they_are_streamed(server: LlamaCpp) -> None:
+def test_answers_are_put_together_as_they_are_streamed(server: HttpServer) -> None:
     server.wait()
     ended, cut = server.answers([[1, 5], [0, 6]], max_tokens=3, temperature=0.5)
     assert (ended.token_ids, ended.end_token_id, ended.groups) == ((7, 8, 9), END, 3)
@@ -73,7 +84,9 @@ def test_answers_are_put_together_as_they_are_streamed(server: LlamaCpp) -> None
     by_seed = sorted(Handler.asked, key=lambda asked: asked["seed"])
     assert [asked["prompt"] for asked in by_seed] == [[1, 5], [0, 6]]
     assert {asked["temperature"] for asked in by_seed} == {0.5}
-    assert not any(asked["cache_prompt"] for asked in by_seed)
+    assert not any(asked.get("cache_prompt") for asked in by_seed)
+    limits = [asked.get("max_tokens", asked.get("n_predict")) for asked in by_seed]
+    assert limits == [3, 3]
 
 
 @pytest.mark.parametrize(
@@ -82,9 +95,9 @@ def test_answers_are_put_together_as_they_are_streamed(server: LlamaCpp) -> None
     ids=["cut off", "refused"],
 )
 def test_what_fails_is_told_with_the_last_line_of_its_log(
-    server: LlamaCpp, prompt: list[int], told: str
+    server: HttpServer, prompt: list[int], told: str
 ) -> None:
-    with pytest.raises(ServiceFailed, match=rf"^llama\.cpp.*{told}"):
+    with pytest.raises(ServiceFailed, match=rf"^(llama\.cpp|vLLM's server).*{told}"):
         server.answers([prompt], max_tokens=3, temperature=0.0)
 
 
@@ -93,7 +106,7 @@ def test_a_server_that_ends_is_not_waited_for(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
         with pytest.raises(ServiceFailed, match=r"^llama\.cpp ended: no such file$"):
-            LlamaCpp(process, 1, [END], tmp_path / "log").wait()
+            HttpServer("llama.cpp", process, 1, [END], tmp_path / "log", PEERS["llama.cpp"]).wait()
 
 
 def test_without_its_files_it_says_how_to_get_them(
@@ -128,3 +141,17 @@ def test_the_files_of_a_pair_are_those_beside_its_folders(
     assert "0.5b" in found.drafter.name
     assert "1.5b" in found.expert.name
     assert found.bytes == 7
+
+
+def test_a_vllm_server_that_does_not_start_is_told_in_its_own_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An environment in which there is no vLLM."""
+    monkeypatch.setattr(vllm, "ENVIRONMENT", tmp_path)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python").symlink_to(sys.executable)
+    with (
+        pytest.raises(ServiceFailed, match=r"vLLM's server ended: .*No module named 'vllm'"),
+        vllm_server.running(TINY_PAIR, tmp_path),
+    ):
+        pytest.fail("it can't serve")
