@@ -110,6 +110,10 @@ def test_rows_are_filled_up_once_for_all_layers(monkeypatch: pytest.MonkeyPatch)
     # the last one has two rows, whose logits are wanted.
     prompts = [rows for n in (20, 29, 38) for rows in (n, n, 6, 6)]
     assert given == [*prompts, *[6] * 8, *[11] * 4, *[12] * 4]
+    slot = decoded.new_slot()
+    assert slot.reserve(3)
+    packed = decoded.packed([Part(slot, (3, 4, 5), 1)])
+    assert decoded.compute(packed).shape == (1, 1, SIZES["vocab_size"])
 
 
 def test_in_bfloat16_the_decoder_is_as_near_to_float32() -> None:
