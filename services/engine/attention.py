@@ -77,11 +77,12 @@ def attend(
     keys, values = packed.cache.keys[layer], packed.cache.values[layer]
     keys.index_copy_(0, packed.written, key)
     values.index_copy_(0, packed.written, value)
+    parts = [_attend(group, query, keys, values, scaling) for group in packed.groups]
     # Zero for what pads the pass, which is in no group.
-    out = query.new_zeros(query.shape[1], query.shape[0], value.shape[-1])
-    for group in packed.groups:
-        out[group.rows] = _attend(group, query, keys, values, scaling)
-    return out
+    if padding := query.shape[1] - sum(part.shape[0] for part in parts):
+        parts.append(query.new_zeros(padding, query.shape[0], value.shape[-1]))
+    out = parts[0] if len(parts) == 1 else torch.cat(parts)
+    return out if packed.order is None else out[packed.order]
 
 
 def _attend(
@@ -103,6 +104,8 @@ def _attend(
         q, _read(group, keys), _read(group, values), attn_mask=mask, scale=scaling
     )
     # Not all kernels give their heads in a row.
+    if mask is None:  # of one token
+        return out.reshape(s, heads, out.shape[-1])
     return out.reshape(s, heads, -1, out.shape[-1]).transpose(1, 2).flatten(0, 1)
 
 
@@ -112,7 +115,11 @@ def _read(group: Group, layer: Tensor) -> Tensor:
         pages = layer.view(-1, PAGE * layer.shape[1] * layer.shape[2])
         layer = pages.index_select(0, group.pages).view(-1, *layer.shape[1:])
     if group.sessions == 1:
-        return layer[group.span].transpose(0, 1).unsqueeze(0)
+        _, heads, size = layer.shape
+        start, length = group.span.start, group.span.stop - group.span.start
+        # One view, where a slice, its transposition and one dimension more are three.
+        shape, strides = (1, heads, length, size), (0, size, heads * size, 1)
+        return layer.as_strided(shape, strides, start * heads * size)
     return layer.view(group.sessions, -1, *layer.shape[1:]).transpose(1, 2)
 
 

@@ -55,6 +55,9 @@ class Packed:
     kept: Tensor
     """int64 [R]: of which tokens the logits are computed."""
     groups: Sequence[Group]
+    order: Tensor | None = None
+    """int64 [N]: where each token stands among the groups' rows, one group's behind another's, and
+    what pads the pass behind them.  None: as it stands in the pass."""
 
 
 def pack(
@@ -98,15 +101,20 @@ def pack(
         written += [cache.scratch] * missing
         kept += kept[-1:] * (_power_of_two(len(kept)) - len(kept))
     head = torch.tensor([ids, positions, written]).to(device, non_blocking=True)
+    members = _alike(parts) if together else [[i] for i in range(len(parts))]
     return Packed(
         cache=cache,
         ids=head[:1],
         positions=head[1:2],
         written=head[2],
         kept=torch.tensor(kept).to(device, non_blocking=True),
-        groups=_groups(parts, starts, dtype, device)
-        if together
-        else [_alone(part, at, dtype, device) for part, at in zip(parts, starts, strict=True)],
+        groups=[
+            _together([parts[i] for i in of], [starts[i] for i in of], dtype, device)
+            if together
+            else _alone(parts[of[0]], starts[of[0]], dtype, device)
+            for of in members
+        ],
+        order=_order(parts, starts, members, len(ids), device),
     )
 
 
@@ -115,19 +123,29 @@ def _power_of_two(n: int) -> int:
     return 1 << (n - 1).bit_length()
 
 
-def _groups(
-    parts: Sequence[Part], starts: Sequence[int], dtype: torch.dtype, device: torch.device
-) -> list[Group]:
-    """Sessions that feed as much and hold about as much share a call."""
+def _alike(parts: Sequence[Part]) -> list[list[int]]:
+    """Those that share a call: sessions that feed as much and hold about as much."""
     alike: dict[tuple[int, int], list[int]] = defaultdict(list)
     for i, part in enumerate(parts):
         # Padding costs at most as much again.
-        width = _pages(part)
-        alike[len(part.tokens), _power_of_two(width)].append(i)
-    return [
-        _together([parts[i] for i in members], [starts[i] for i in members], dtype, device)
-        for members in alike.values()
-    ]
+        alike[len(part.tokens), _power_of_two(_pages(part))].append(i)
+    return list(alike.values())
+
+
+def _order(
+    parts: Sequence[Part],
+    starts: Sequence[int],
+    members: Sequence[Sequence[int]],
+    count: int,
+    device: torch.device,
+) -> Tensor | None:
+    """See Packed, of ``count`` tokens."""
+    parts_in_turn = [i for of in members for i in of]
+    if parts_in_turn == sorted(parts_in_turn):
+        return None
+    stands = [starts[i] + j for i in parts_in_turn for j in range(len(parts[i].tokens))]
+    stands += range(len(stands), count)
+    return torch.tensor(stands).argsort().to(device, non_blocking=True)
 
 
 def _pages(part: Part) -> int:

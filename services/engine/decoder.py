@@ -4,10 +4,11 @@ Beside the products, which wait for the memory, a step of few rows is some 40 sm
 each layer, on nearly nothing: what they take is the time to begin them, and a fifth of the step.
 Here queries, keys and values are one product, oneDNN adds the residual, multiplies by the gate and
 applies its SiLU within the products, the rotation is one operation, and what fills rows up is there
-from the beginning.  Behind the last layer's attention only rows go on whose logits are wanted.
+from the beginning.  Where other kernels multiply, which do no such thing, gate and up are one
+product, too.  Behind the last layer's attention only rows go on whose logits are wanted.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -25,7 +26,8 @@ KINDS = ("llama", "mistral", "qwen2")
 _LAYER = {"input_layernorm", "self_attn", "post_attention_layernorm", "mlp"}
 _PROJECTIONS = ("q_proj", "k_proj", "v_proj")
 _ATTENTION = {*_PROJECTIONS, "o_proj"}
-_MLP = {"gate_proj", "up_proj", "down_proj", "act_fn"}
+_GATES = ("gate_proj", "up_proj")
+_MLP = {*_GATES, "down_proj", "act_fn"}
 
 
 class Decoder:
@@ -37,7 +39,7 @@ class Decoder:
         self._head: nn.Module = whole.lm_head
         self._embed: nn.Module = whole.model.embed_tokens
         self._rotary: nn.Module = whole.model.rotary_emb
-        self._norm: nn.Module = whole.model.norm
+        self._norm = _Norm(whole.model.norm)
         self._layers = [_Layer(layer) for layer in whole.model.layers]
 
     def __call__(self, packed: Packed) -> Tensor:
@@ -74,10 +76,12 @@ class _Layer:
         self._index: int = attention.layer_idx
         self._size: int = attention.head_dim
         self._scaling: float = attention.scaling
-        self._before, self._between = layer.input_layernorm, layer.post_attention_layernorm
+        self._before = _Norm(layer.input_layernorm)
+        self._between = _Norm(layer.post_attention_layernorm)
         self._project = attention.qkv_proj
         self._out = attention.o_proj
-        self._gate, self._up, self._down = mlp.gate_proj, mlp.up_proj, mlp.down_proj
+        self._gated = _gated(mlp)
+        self._down = mlp.down_proj
         self._heads: int = attention.config.num_attention_heads
         self._keys_end = self._heads + int(attention.config.num_key_value_heads)
 
@@ -110,12 +114,38 @@ class _Layer:
         both, value = projected[:, : self._keys_end], projected[:count, self._keys_end :]
         both = torch.addcmul(both * cos, both.roll(self._size // 2, -1), sin)
         query, key = both[:, : self._heads].transpose(0, 1), both[:count, self._heads :]
-        seen = attend(packed, self._index, query, key, value, self._scaling).view(rows, -1)
+        seen = attend(packed, self._index, query, key, value, self._scaling).reshape(rows, -1)
         if kept is not None:
             seen, hidden = seen[kept], hidden[kept]
         hidden = _plus(self._out, seen, hidden)
-        x = self._between(hidden)
-        return _plus(self._down, _times(self._up, x, _silu(self._gate, x)), hidden)
+        return _plus(self._down, self._gated(self._between(hidden)), hidden)
+
+
+class _Norm:
+    """RMSNorm, as the model's own computes it (Zhang & Sennrich 2019, eq. 4)."""
+
+    def __init__(self, norm: Any) -> None:
+        self._weight: Tensor = norm.weight
+        self._epsilon: float = norm.variance_epsilon
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """[M, width] to the same."""
+        whole = x.float()
+        mean = torch.linalg.vecdot(whole, whole).mul_(1 / x.shape[-1])
+        scaled = whole * mean.add_(self._epsilon).rsqrt_().unsqueeze(-1)
+        return scaled.to(x.dtype).mul_(self._weight)
+
+
+def _gated(mlp: Any) -> Callable[[Tensor], Tensor]:
+    """What makes of rows [M, width] what is projected down, [M, inner]."""
+    if (both := getattr(mlp, "gate_up_proj", None)) is None:
+        return lambda x: _times(mlp.up_proj, x, _silu(mlp.gate_proj, x))
+
+    def of_joined(x: Tensor) -> Tensor:
+        gate, up = both(x).chunk(2, -1)
+        return functional.silu(gate).mul_(up)
+
+    return of_joined
 
 
 def _silu(layer: nn.Module, x: Tensor) -> Tensor:
@@ -146,27 +176,36 @@ def can_decode(module: PreTrainedModel) -> bool:
         _parts(layer) == _LAYER
         and _parts(layer.self_attn) == _ATTENTION
         and _parts(layer.mlp) == _MLP
-        and _joinable(_projections(layer.self_attn))
+        and _joinable(_modules(layer.self_attn, _PROJECTIONS))
+        and _joinable(_modules(layer.mlp, _GATES))
         for layer in _layers(module)
     )
 
 
-def join_projections(module: PreTrainedModel) -> None:
+def join_projections(module: PreTrainedModel, *, gates: bool) -> None:
     """Makes one linear layer of each attention's three: what only a ``Decoder`` carries out.
 
     Args:
         module: one that can be decoded, its weights as they came; changed in place.
+        gates: whether those of gate and up are joined, too.
     """
     for layer in _layers(module):
-        parts = _projections(layer.self_attn)
-        outputs = sum(part.out_features for part in parts)
-        joined = nn.Linear(parts[0].in_features, outputs, bias=False, device="meta")
-        joined.weight = _joined([part.weight for part in parts])
-        if parts[0].bias is not None:
-            joined.bias = _joined([part.bias for part in parts])
-        for name in _PROJECTIONS:
-            delattr(layer.self_attn, name)
-        layer.self_attn.qkv_proj = joined
+        _join(layer.self_attn, _PROJECTIONS, "qkv_proj")
+        if gates:
+            _join(layer.mlp, _GATES, "gate_up_proj")
+
+
+def _join(parent: Any, names: Sequence[str], name: str) -> None:
+    """Puts one layer into the place of several, its outputs theirs in this order."""
+    parts = _modules(parent, names)
+    outputs = sum(part.out_features for part in parts)
+    joined = nn.Linear(parts[0].in_features, outputs, bias=False, device="meta")
+    joined.weight = _joined([part.weight for part in parts])
+    if parts[0].bias is not None:
+        joined.bias = _joined([part.bias for part in parts])
+    for old in names:
+        delattr(parent, old)
+    setattr(parent, name, joined)
 
 
 def _joinable(parts: list[Any]) -> bool:
@@ -186,8 +225,8 @@ def _layers(module: PreTrainedModel) -> Iterable[Any]:
     return layers
 
 
-def _projections(attention: Any) -> list[Any]:
-    return [getattr(attention, name) for name in _PROJECTIONS]
+def _modules(parent: Any, names: Iterable[str]) -> list[Any]:
+    return [getattr(parent, name) for name in names]
 
 
 def _parts(module: nn.Module) -> set[str]:

@@ -228,7 +228,7 @@ def load(
             tokenizer = json.loads((folder / "tokenizer.json").read_bytes())
             shorten_head(module, tokenizer, draft_vocabulary, _end_token_ids(module))
         if decodes := where.type == "cpu" and backend is None and can_decode(module):
-            join_projections(module)
+            join_projections(module, gates=weights in ("int8", "int4"))
         kept_in = lay_out(module, weights, precision, where, compiles=backend == INDUCTOR)
         leave_files(module)
         plan = plan_cache(config, precision, where, budget=cache_bytes, slots=slots)

@@ -55,18 +55,21 @@ class QuantizedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., in] to [..., out]."""
+        if x.dim() == 2 and x.dtype == torch.bfloat16:
+            return self._product(x)
         rows = x.reshape(-1, x.shape[-1]).bfloat16()
-        if len(rows) > FEW_ROWS:
-            out = self._many(rows.to(x.dtype)).bfloat16()
+        return self._product(rows, x.dtype).view(*x.shape[:-1], self.out_features)
+
+    def _product(self, rows: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor:
+        if rows.shape[0] > FEW_ROWS:
+            out = self._many(rows.to(dtype)).bfloat16()
         elif self._weights == "int4":
             out = torch.ops.aten._weight_int4pack_mm_for_cpu(rows, self._few, GROUP, self._scales)
         else:
             out = torch.ops.aten._weight_int8pack_mm(rows, self._few, self._scales)
-        out = out.to(x.dtype)
-        if self._bias is not None:
-            out = out + self._bias
-        shaped: Tensor = out.view(*x.shape[:-1], self.out_features)
-        return shaped
+        if dtype != torch.bfloat16:
+            out = out.to(dtype)
+        return out if self._bias is None else out.add_(self._bias)
 
 
 def _int4(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -99,7 +99,7 @@ class Scaled:
     @cached_property
     def favourite(self) -> Tensor:
         """The most likely token: int64 [...]."""
-        return self.token(self.logits.argmax(-1))
+        return self.token(most_likely(self.logits))
 
     def token(self, index: Tensor) -> Tensor:
         """The tokens at some places of the last dimension: int64 [...]."""
@@ -130,9 +130,17 @@ class Scaled:
         return one_hot(self.logits) if self.greedy else self.spread().softmax(-1)
 
 
+def most_likely(logits: Tensor) -> Tensor:
+    """The most likely token, of several alike the first: floating [..., V] to int64 [...].
+
+    ``argmax`` gives the same, and on the CPU takes four times as long for bfloat16.
+    """
+    return logits.max(-1).indices
+
+
 def one_hot(logits: Tensor) -> Tensor:
     """The greedy distribution: 1 at the argmax.  [..., V] to [..., V]."""
-    return torch.zeros_like(logits).scatter_(-1, logits.argmax(-1, keepdim=True), 1.0)
+    return torch.zeros_like(logits).scatter_(-1, most_likely(logits).unsqueeze(-1), 1.0)
 
 
 def scaled(logits: Tensor, sampling: Sampling) -> Tensor:
@@ -195,16 +203,17 @@ def candidates(logits: Tensor, sampling: Sampling, k: int) -> Candidates:
         Candidates with at most ``min(k, V)`` entries for each position.
     """
     if sampling.temperature == 0:
-        ids = logits.argmax(-1, keepdim=True)
+        ids = most_likely(logits).unsqueeze(-1)
         return Candidates(ids, torch.zeros_like(ids))
-    logits = logits.double() / sampling.temperature
     size = logits.shape[-1]
     top_k = min(sampling.top_k or size, size)
     top, ids = logits.topk(min(k, top_k))
+    top = top.double() / sampling.temperature
     drops = ((top[..., :1] - top) * DROPS_PER_NAT).round().clamp(max=MAX_DROP + 1).long()
     keep = drops <= MAX_DROP
     if sampling.top_p < 1:
         rest = logits if top_k == size else logits.topk(top_k).values
+        rest = rest.double() / sampling.temperature
         mass = (top - rest.logsumexp(-1, keepdim=True)).exp()
         keep &= mass.cumsum(-1) - mass < sampling.top_p
         keep[..., 0] = True

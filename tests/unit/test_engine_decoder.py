@@ -21,7 +21,7 @@ from services.engine.cache import KeyValueCache
 from services.engine.decoder import Decoder, can_decode, join_projections
 from services.engine.linear import COPY_ROWS, FILLED_ROWS, PackedLinear, can_pack
 from services.engine.model import Model, load
-from services.engine.weights import pack_linears, weight_bytes
+from services.engine.weights import Weights, pack_linears, weight_bytes
 from tests.services import TINY
 
 SIZES: dict[str, Any] = {
@@ -50,12 +50,12 @@ def a_module(config: PretrainedConfig, dtype: torch.dtype = torch.float32) -> An
     return module.to(dtype).eval()
 
 
-def both(module: Any, *, packed: bool = False) -> tuple[Model, Model]:
+def both(module: Any, *, packed: bool = False, gates: bool = False) -> tuple[Model, Model]:
     """A model that goes through its own forward, and one of the same weights by the decoder."""
     facts = load(TINY / "drafter", device="cpu", dtype="float32").facts
     cpu = torch.device("cpu")
     joined = copy.deepcopy(module)
-    join_projections(joined)
+    join_projections(joined, gates=gates)
     models = []
     for one in (module, joined):
         assert not packed or pack_linears(one) > 0
@@ -81,10 +81,11 @@ def logits(model: Model) -> list[torch.Tensor]:
     return found
 
 
+@pytest.mark.parametrize("gates", [False, True])
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("kind", CONFIGS)
-def test_the_decoder_computes_what_the_model_does(kind: str, packed: bool) -> None:
-    own, decoded = both(a_module(CONFIGS[kind]), packed=packed)
+def test_the_decoder_computes_what_the_model_does(kind: str, packed: bool, gates: bool) -> None:
+    own, decoded = both(a_module(CONFIGS[kind]), packed=packed, gates=gates)
     for actual, expected in zip(logits(decoded), logits(own), strict=True):
         torch.testing.assert_close(actual, expected, atol=2e-4, rtol=0)
 
@@ -148,32 +149,51 @@ def test_a_layer_with_more_parts_is_not_decoded(part: str) -> None:
     assert not can_decode(module)
 
 
-@pytest.mark.parametrize("name", ["q_proj", "k_proj", "v_proj"])
+@pytest.mark.parametrize(
+    "name",
+    ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "mlp.gate_proj", "mlp.up_proj"],
+)
 def test_projections_that_are_not_alike_are_not_joined(name: str) -> None:
-    module = a_module(Qwen2Config(**SIZES))
-    attention = module.model.layers[1].self_attn
-    getattr(attention, name).bias = None
+    module = a_module(LlamaConfig(**SIZES, attention_bias=True, mlp_bias=True))
+    assert can_decode(module)
+    layer = module.model.layers[1]
+    projection: Any = layer.get_submodule(name)
+    projection.bias = None
     assert not can_decode(module)
 
     class Quantized(torch.nn.Linear):
         """As transformers' are: linear layers, and more."""
 
-    setattr(attention, name, Quantized(256, getattr(attention, name).out_features))
+    layer.set_submodule(name, Quantized(projection.in_features, projection.out_features))
     assert not can_decode(module)
 
 
 def test_joined_projections_replace_those_that_they_are_made_of() -> None:
     module = a_module(CONFIGS["qwen2"])
     before = weight_bytes(module)
-    join_projections(module)
+    join_projections(module, gates=True)
     assert weight_bytes(module) == before
-    attention = module.model.layers[0].self_attn
-    assert {name for name, _ in attention.named_children()} == {"qkv_proj", "o_proj"}
+    layer = module.model.layers[0]
+    assert {name for name, _ in layer.self_attn.named_children()} == {"qkv_proj", "o_proj"}
+    assert {name for name, _ in layer.mlp.named_children()} == {
+        "gate_up_proj",
+        "down_proj",
+        "act_fn",
+    }
+
+
+@pytest.mark.parametrize(("weights", "gates"), [("auto", False), ("int8", True), ("int4", True)])
+def test_gates_are_joined_where_no_kernel_does_more_than_their_product(
+    weights: Weights, gates: bool
+) -> None:
+    model = load(TINY / "drafter", device="cpu", weights=weights)
+    module: Any = model._forward
+    assert all(hasattr(layer.mlp, "gate_up_proj") is gates for layer in module.model.layers)
 
 
 def test_a_layer_without_a_copy_does_not_fill_up_the_others_rows() -> None:
     module = a_module(LlamaConfig(**SIZES))
-    join_projections(module)
+    join_projections(module, gates=False)
     pack_linears(module)
     packed: list[Any] = [part for part in module.modules() if isinstance(part, PackedLinear)]
     for layer in packed:

@@ -238,13 +238,14 @@ def test_a_compiled_model_computes_the_same(backend: str) -> None:
         torch.testing.assert_close(results[1], results[0], atol=1e-4, rtol=0)
 
 
-def test_sessions_that_share_calls_compute_the_same() -> None:
-    """As on a device: gathered pages, padded to the longest session."""
+@pytest.mark.parametrize("pads", [False, True])
+def test_sessions_that_share_calls_compute_the_same(pads: bool) -> None:
+    """As on a device: gathered pages, padded to the longest session, and not in their order."""
     alone, together = (load(TINY / "expert", device="cpu", dtype="float32") for _ in range(2))
-    together.together = True
+    together.together, together._pads = True, pads
     for layer in (*together.cache.keys, *together.cache.values):
         layer.zero_()
-    lengths = [3, 16, 17, 40, 41, 90]
+    lengths = [3, 20, 17, 22, 41, 90, 18]
     results = []
     for model in (alone, together):
         slots = [model.new_slot() for _ in lengths]
@@ -254,6 +255,7 @@ def test_sessions_that_share_calls_compute_the_same() -> None:
             for slot in slots:
                 assert slot.reserve(count + 1)
             parts = [Part(s, [65 + i] * (count + i % 2), 1 + i % 2) for i, s in enumerate(slots)]
+            assert model is alone or model.packed(parts).order is not None
             results.append(model.run(parts))
     for one, other in zip(results[:3], results[3:], strict=True):
         torch.testing.assert_close(other, one, atol=1e-4, rtol=0)

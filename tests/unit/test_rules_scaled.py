@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from services.rules.distribution import Sampling, Scaled
+from services.rules.distribution import Sampling, Scaled, candidates, scaled
 from services.rules.noise import Purpose, gumbel, keys
 from services.rules.sampling import sample
 
@@ -30,3 +30,16 @@ def test_a_list_and_the_whole_agree(sampling: Sampling) -> None:
     assert torch.equal(sample(listed, key), expected)
     assert torch.equal(sample(whole, key), expected)
     assert torch.equal(sample(listed[:, 1:3], key[:, 1:3]), expected[:, 1:3])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64], ids=str)
+def test_of_tokens_that_are_as_likely_the_first_is_taken(dtype: torch.dtype) -> None:
+    """By both models, whose logits in bfloat16 are often the same."""
+    logits = torch.zeros(3, SIZE, dtype=dtype)
+    for row, alike in enumerate([(7, 19_000), (0, 1), (12_345, 12_346, 19_999)]):
+        logits[row, list(alike)] = 4.0
+    greedy = Sampling(temperature=0.0)
+    first = torch.tensor([7, 0, 12_345])
+    assert torch.equal(Scaled.of(logits, greedy).favourite, first)
+    assert torch.equal(candidates(logits, greedy, 64).ids.squeeze(-1), first)
+    assert torch.equal(scaled(logits, greedy).argmax(-1), first)
