@@ -131,7 +131,8 @@ class _Norm:
     def __call__(self, x: Tensor) -> Tensor:
         """[M, width] to the same."""
         whole = x.float()
-        mean = torch.linalg.vecdot(whole, whole).mul_(1 / x.shape[-1])
+        squares: Tensor = torch.linalg.vecdot(whole, whole)
+        mean = squares.mul_(1 / x.shape[-1])
         scaled = whole * mean.add_(self._epsilon).rsqrt_().unsqueeze(-1)
         return scaled.to(x.dtype).mul_(self._weight)
 

@@ -61,6 +61,8 @@ class QuantizedLinear(nn.Module):
         return self._product(rows, x.dtype).view(*x.shape[:-1], self.out_features)
 
     def _product(self, rows: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor:
+        """Of bfloat16 rows [M, in]: [M, out], in ``dtype``, which the model computes in."""
+        out: Tensor
         if rows.shape[0] > FEW_ROWS:
             out = self._many(rows.to(dtype)).bfloat16()
         elif self._weights == "int4":
