@@ -78,11 +78,12 @@ def attend(
     keys.index_copy_(0, packed.written, key)
     values.index_copy_(0, packed.written, value)
     parts = [_attend(group, query, keys, values, scaling) for group in packed.groups]
+    if packed.order is not None:
+        parts = [torch.cat(parts)[packed.order]]
     # Zero for what pads the pass, which is in no group.
     if padding := query.shape[1] - sum(part.shape[0] for part in parts):
         parts.append(query.new_zeros(padding, query.shape[0], value.shape[-1]))
-    out = parts[0] if len(parts) == 1 else torch.cat(parts)
-    return out if packed.order is None else out[packed.order]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _attend(

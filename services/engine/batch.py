@@ -56,8 +56,8 @@ class Packed:
     """int64 [R]: of which tokens the logits are computed."""
     groups: Sequence[Group]
     order: Tensor | None = None
-    """int64 [N]: where each token stands among the groups' rows, one group's behind another's, and
-    what pads the pass behind them.  None: as it stands in the pass."""
+    """int64, of each token in a group: where it stands among the groups' rows, one group's behind
+    another's.  None: as it stands in the pass."""
 
 
 def pack(
@@ -114,7 +114,7 @@ def pack(
             else _alone(parts[of[0]], starts[of[0]], dtype, device)
             for of in members
         ],
-        order=_order(parts, starts, members, len(ids), device),
+        order=_order(parts, starts, members, device),
     )
 
 
@@ -136,15 +136,13 @@ def _order(
     parts: Sequence[Part],
     starts: Sequence[int],
     members: Sequence[Sequence[int]],
-    count: int,
     device: torch.device,
 ) -> Tensor | None:
-    """See Packed, of ``count`` tokens."""
+    """See Packed."""
     parts_in_turn = [i for of in members for i in of]
     if parts_in_turn == sorted(parts_in_turn):
         return None
     stands = [starts[i] + j for i in parts_in_turn for j in range(len(parts[i].tokens))]
-    stands += range(len(stands), count)
     return torch.tensor(stands).argsort().to(device, non_blocking=True)
 
 
