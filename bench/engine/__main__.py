@@ -7,7 +7,7 @@ import typer
 from cascade.v1 import law_pb2
 
 from bench import options, results
-from bench.engine import intrusion, limits, overhead, steps, together
+from bench.engine import intrusion, limits, operators, overhead, steps, together
 from bench.engine.report import Run, to_json, to_markdown
 from bench.machine import Watch
 from bench.pair import choose_pair
@@ -64,12 +64,13 @@ def engine(
     check_room(prompts, max_tokens, models.context_length)
     cases = steps_in(models.dtype)
     rates = [together.Rates(case) for case in TOGETHER]
-    with progress_bar(len(cases) + 4 + len(TOGETHER) * rate_repeats) as bar:
+    with progress_bar(len(cases) + 5 + len(TOGETHER) * rate_repeats) as bar:
         found = steps.measure(folders, models.dtype, cases, repeats, bar)
         bar.say("loading the expert")
         model = load(models.expert, device="cpu", dtype=models.dtype)
         keep_freed_memory()
         overheads = [overhead.measure(model, sessions, repeats, bar) for sessions in (1, 8)]
+        where = operators.measure(model, models.expert, repeats, bar)
         del model
         long = min(intrusion.PROMPT, models.context_length - 1)
         intruded = intrusion.measure(models.expert, models.dtype, long, bar)
@@ -91,6 +92,7 @@ def engine(
         rate_repeats=rate_repeats,
         steps=found,
         overheads=overheads,
+        operators=where,
         intrusion=intruded,
         limits=full,
         rates=rates,

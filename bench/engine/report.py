@@ -8,6 +8,8 @@ from typing import Any
 from bench.engine import intrusion, limits
 from bench.engine.intrusion import Intrusion
 from bench.engine.limits import Limits
+from bench.engine.operators import SESSIONS as DECODING
+from bench.engine.operators import Operators
 from bench.engine.overhead import Overhead
 from bench.engine.steps import CONTEXT, Steps
 from bench.engine.together import SESSIONS, Rates
@@ -15,6 +17,8 @@ from bench.machine import Machine
 from bench.markdown import bullets, document, table
 
 OVERHEAD_LIMIT = 0.05
+_OPERATORS = 5
+"""Told by name: the others together."""
 REFUSAL_LIMIT_S = 0.1
 
 
@@ -30,6 +34,7 @@ class Run:
     rate_repeats: int
     steps: Sequence[Steps]
     overheads: Sequence[Overhead]
+    operators: Operators
     intrusion: Intrusion
     limits: Limits
     rates: Sequence[Rates]
@@ -92,9 +97,21 @@ def _gb(size: int) -> str:
     return f"{size / 1e9:.2f}"
 
 
+def _where(operators: Operators) -> list[tuple[str, float]]:
+    """What takes how many seconds, beside the whole pass and the reading of its weights."""
+    told = list(operators.by_name.items())
+    return [
+        ("a pass", median(operators.passes)),
+        *[(f"`{name}`", taken) for name, taken in told[:_OPERATORS]],
+        ("all other operators", sum(taken for _, taken in told[_OPERATORS:])),
+        ("reading the products' weights, by a plain sum", median(operators.readings)),
+    ]
+
+
 def to_markdown(run: Run) -> str:
     """The report for people."""
     drafter, expert = run.models
+    weights, reading = run.operators.weight_bytes, median(run.operators.readings)
     return document(
         "# The engine",
         bullets(
@@ -140,6 +157,11 @@ def to_markdown(run: Run) -> str:
         ),
         "The expert decodes one token in each session. The pass is all of it: choosing, packing, "
         "the model, sampling, the messages; the forward is the same packed input once more.",
+        f"## Where a pass over {DECODING} sessions goes",
+        table(["", "ms"], [[name, f"{1e3 * taken:.1f}"] for name, taken in _where(run.operators)]),
+        "The expert decodes one token in each session. Operators: torch's profile of it, each "
+        f"without those that it calls. The weights of the products are {_gb(weights)} GB: a plain "
+        f"sum, in turn with the passes, reads {weights / 1e9 / reading:.1f} GB/s.",
         f"## A prompt of {run.intrusion.prompt:,} tokens among {intrusion.SESSIONS} sessions",
         table(
             ["", "ms"],
@@ -214,6 +236,7 @@ def to_json(run: Run) -> dict[str, Any]:
             }
             for o in run.overheads
         ],
+        "operators": asdict(run.operators),
         "intrusion": asdict(run.intrusion),
         "limits": asdict(run.limits),
         "rates": [

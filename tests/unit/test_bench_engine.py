@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 import torch
 from cascade.v1 import law_pb2
+from transformers import AutoConfig
 
-from bench.engine import intrusion, limits, overhead, steps, together
+from bench.engine import intrusion, limits, operators, overhead, steps, together
 from bench.engine.__main__ import STEPS, steps_in
 from bench.engine.report import Run, findings, growth, share, speed_up, to_json, to_markdown
 from bench.progress import progress_bar
@@ -18,6 +19,12 @@ from tests.unit.test_bench_report import MACHINE, row
 
 STEP = steps.Steps(steps.Case("expert", "auto", 6, 1.7), [0.2, 0.24, 0.22], [0.1, 0.12, 0.11])
 OVERHEAD = overhead.Overhead(8, [0.1, 0.1, 0.2], [0.097, 0.096, 0.19])
+WHERE = operators.Operators(
+    3 * 10**9,
+    [0.12, 0.13, 0.1],
+    [0.1, 0.09, 0.2],
+    {"a::product": 0.08, "b": 0.02, "c": 0.01, "d": 0.008, "e": 0.007, "f": 0.004, "g": 0.002},
+)
 RATES = together.Rates(
     together.Case("EXPERT", law_pb2.MODE_EXPERT, "auto", 5), [10.0, 12.0, 11.0], [60.0, 55.0, 50.0]
 )
@@ -32,6 +39,7 @@ RUN = Run(
     3,
     [STEP],
     [OVERHEAD],
+    WHERE,
     LONG,
     FULL,
     [RATES],
@@ -67,6 +75,11 @@ def test_the_report() -> None:
     text = to_markdown(RUN)
     assert row(text, "expert") == ["auto", "6", "220.0", "110.0", "2.00", "1.7"]
     assert row(text, "8") == ["100.0", "97.0", "4.0%", "5%"]
+    assert row(text, "a pass") == ["120.0"]
+    assert row(text, "`a::product`") == ["80.0"]
+    assert row(text, "all other operators") == ["6.0"]
+    assert row(text, "reading the products' weights, by a plain sum") == ["100.0"]
+    assert "are 3.00 GB: a plain sum, in turn with the passes, reads 30.0 GB/s" in text
     assert row(text, "EXPERT") == ["11.0", "55.0", "5.00", "5"]
     assert json.loads(json.dumps(to_json(RUN)))["rates"][0]["times"] == 5
 
@@ -116,3 +129,25 @@ def test_rates_are_really_measured(tiny_services: Services) -> None:
         together.measure(tiny_services.address, rates.case, prompts, 12, 1, rates, bar)
     assert len(rates.alone) == len(rates.together) == 1
     assert min(rates.alone + rates.together) > 0
+
+
+def test_where_a_pass_goes_is_really_measured() -> None:
+    model = load(TINY / "expert", device="cpu", dtype="float32")
+    with progress_bar(1) as bar:
+        found = operators.measure(model, TINY / "expert", 3, bar)
+    assert len(found.passes) == len(found.readings) == 3
+    assert min(found.passes + found.readings) > 0
+    taken = list(found.by_name.values())
+    assert taken == sorted(taken, reverse=True)
+    assert {"aten::embedding", "aten::rsqrt_"} <= found.by_name.keys()
+    assert model.cache.pool.free == model.cache.pool.total
+
+
+def test_the_weights_of_the_products_are_counted_by_what_they_are_kept_in() -> None:
+    config = AutoConfig.from_pretrained(TINY / "expert")
+    width, inner, vocabulary = config.hidden_size, config.intermediate_size, config.vocab_size
+    keys = width // config.num_attention_heads * config.num_key_value_heads
+    layer = 2 * width * width + 2 * width * keys + 3 * width * inner
+    count = config.num_hidden_layers * layer + vocabulary * width
+    assert operators.weight_bytes(TINY / "expert", "bfloat16") == 2 * count
+    assert operators.weight_bytes(TINY / "expert", "float32") == 4 * count
