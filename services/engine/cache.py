@@ -6,7 +6,7 @@ than all the rest of a pass; and none of its caches takes back single tokens (do
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 
@@ -137,7 +137,7 @@ class Slot:
         self._cache.found_tokens += len(self.tokens)
         return len(self.tokens)
 
-    def missing(self, count: int, without: "Iterable[Slot]" = ()) -> int:
+    def missing(self, count: int, without: "Sequence[Slot]" = ()) -> int:
         """How many of the pages that ``count`` tokens more take are not free; not positive: none.
 
         Args:
@@ -145,12 +145,13 @@ class Slot:
             without: as if these had given way.
         """
         pool, length = self._cache.pool, len(self.tokens)
-        given = Counter(page for slot in without for page in slot.pages)
+        # Every session asks before each of its passes, nearly always without anybody.
+        given = Counter(page for slot in without for page in slot.pages) if without else {}
         freed = sum(pool.references(page) == holders for page, holders in given.items())
         copied = 0
         if length % PAGE:
             last = self.pages[length // PAGE]
-            copied = pool.references(last) - given[last] > 1
+            copied = pool.references(last) - given.get(last, 0) > 1
         return -(-(length + count) // PAGE) - len(self.pages) + copied - pool.free - freed
 
     def reserve(self, count: int) -> bool:

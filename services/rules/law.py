@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 
 from torch import Tensor
 
@@ -70,7 +71,7 @@ class Law:
         """Which noise drafted tokens are sampled with."""
         return Purpose.EXPERT if self.coupled else Purpose.DRAFT
 
-    @property
+    @cached_property
     def crossing(self) -> Crossing:
         """What the expert needs to verify a token."""
         rule, greedy = self.rule, self.sampling.temperature == 0
