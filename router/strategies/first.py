@@ -16,12 +16,12 @@ class First:
 
     def __init__(
         self,
-        read_piece: Callable[[], Coroutine[Any, Any, Piece]],
+        read_piece: Callable[[], Coroutine[Any, Any, Piece | None]],
         read_verdict: Callable[[], Coroutine[Any, Any, expert_pb2.Verdict]],
     ) -> None:
-        """Reads nothing yet."""
+        """Reads nothing yet.  A piece that is none tells that there will be no more."""
         self._read_piece, self._read_verdict = read_piece, read_verdict
-        self._piece: asyncio.Task[Piece] | None = None
+        self._piece: asyncio.Task[Piece | None] | None = None
         self._verdict: asyncio.Task[expert_pb2.Verdict] | None = None
 
     async def of(
@@ -34,8 +34,7 @@ class First:
             verdict: whether one is.
 
         Raises:
-            CascadeError: what came first is an error.  A verdict that comes with one goes before
-                it: it counts, whatever became of the drafter.
+            CascadeError: the expert's.
         """
         if self._piece is None and self._verdict is None and piece != verdict:
             if piece:
@@ -49,8 +48,6 @@ class First:
         assert reading, "one of them is awaited"
         await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
         decided, self._verdict = _taken(self._verdict)
-        if decided is not None and self._piece is not None and _failed(self._piece):
-            return None, decided
         drafted, self._piece = _taken(self._piece)
         return drafted, decided
 
@@ -66,7 +63,3 @@ def _taken(reading: "asyncio.Task[T] | None") -> "tuple[T | None, asyncio.Task[T
     if reading is None or not reading.done():
         return None, reading
     return reading.result(), None
-
-
-def _failed(reading: "asyncio.Task[Any]") -> bool:
-    return reading.done() and reading.exception() is not None

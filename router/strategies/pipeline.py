@@ -188,6 +188,10 @@ class Pipeline:
         room = self._end - len(self.tokens)
         return self._fly(outcome.block.part(0, max(room - self._bonus, 1)), forked=True)
 
+    def forget_forks(self) -> None:
+        """Takes nothing that was prepared, where the last verdict is followed by something else."""
+        self._outcomes, self._came_true = [], False
+
     def _fly(self, block: Block, *, forked: bool = False) -> Flight | None:
         """A block goes to the expert, unless it is empty."""
         if not block.tokens:
@@ -226,11 +230,10 @@ class Pipeline:
         return emitted
 
     def append(self, ids: Sequence[int]) -> None:
-        """Tokens that the expert has decided alone, while no block was under way."""
+        """Tokens that the expert has decided alone, while no block was drafted or under way."""
         assert not self.flights, "all verdicts have come"
+        assert self._draft is None, "what was drafted is decided"
         self._truncate(self.decided)
-        if self._draft is not None:
-            self._abandon()
         self.tokens.extend(ids)
         self.decided += len(ids)
 

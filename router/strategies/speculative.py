@@ -7,9 +7,10 @@ it at once; what was built on a wrong prediction is stale there and costs no pas
 draft it also prepares what would follow the most likely rejections, so that these take no longer.
 The tokens are the same either way: each depends on the tokens before it and its keyed noise alone.
 
-What is decided counts, even if a pod is lost for good before the client has it.  Dropped, it would
-be decided anew with other noise, and whether it is dropped would depend on what it is: only after a
-rejection is a draft started, which tells that there is no drafter.
+What was drafted is decided, and what is decided counts, whether the expert goes on alone meanwhile
+or a pod is lost for good.  Dropped, its positions would be decided anew with other noise, and
+whether they are would depend on what was drafted there: a block that ends early is there sooner,
+and behind an end no draft is started, which would tell that there is no drafter.
 """
 
 import time
@@ -56,20 +57,19 @@ async def speculate(task: Task) -> AsyncIterator[Emitted]:
         return
     rounds = _Rounds(task, pipeline, pace, await task.open_drafter())
     await rounds.draft()
+    rounds.check_loss()
     await rounds.connect(await task.open_expert())
     pace.begin()
     try:
         while not pipeline.done:
+            await rounds.draft()
             rounds.check_loss()
             if rounds.may_go_alone:
                 async for emitted in rounds.decode_alone():
                     yield emitted
-            else:
-                await rounds.draft()
-                if emitted := await rounds.advance():
-                    with rounds.outliving():
-                        await rounds.draft()  # first: it need not wait until the client has these
-                    yield emitted
+            elif emitted := await rounds.advance():
+                await rounds.draft()  # first: it need not wait until the client has these
+                yield emitted
     finally:
         pace.end()
         rounds.leave()
@@ -90,29 +90,45 @@ class _Rounds:
         """What the expert still answers, in order; None: a pass that only fills its cache."""
         self._at_expert = 0
         """How many of the decided tokens the expert has."""
-        self._first = First(drafter.piece, lambda: self._expert.verdict())
-        self._loss: CascadeError | None = None
+        self._first = First(self._piece, lambda: self._expert.verdict())
+        self._drafter_loss: CascadeError | None = None
+        self._expert_loss: CascadeError | None = None
 
     @contextmanager
-    def outliving(self) -> Iterator[None]:
-        """What follows a decision: no loss on the way keeps what was decided from the client."""
+    def _outliving_drafter(self) -> Iterator[None]:
+        """No loss of the drafter keeps what is decided, or under way, from the client."""
         try:
             yield
         except CascadeError as error:
-            self._loss = error
+            self._drafter_loss = error
+
+    @contextmanager
+    def _outliving_expert(self) -> Iterator[None]:
+        """What follows a decision: no loss of the expert keeps what was decided from the client."""
+        try:
+            yield
+        except CascadeError as error:
+            self._expert_loss = error
 
     def check_loss(self) -> None:
-        """Tells of a loss, once nothing that was decided waits.
+        """Tells of a loss, once nothing that was decided waits, nor what still can be.
 
         Raises:
             CascadeError: NoPodLeft, or whatever else ends a session.
         """
-        if self._loss:
-            raise self._loss
+        if self._expert_loss:
+            raise self._expert_loss
+        if self._drafter_loss and not self._pipeline.flights:
+            raise self._drafter_loss
 
     async def draft(self) -> None:
         """Starts the next draft, if there is one to start."""
-        if self._pace.alone or not self._pipeline.may_draft(self._pace.ahead):
+        if not (self._pace.alone or self._drafter_loss):
+            with self._outliving_drafter():
+                await self._start_draft()
+
+    async def _start_draft(self) -> None:
+        if not self._pipeline.may_draft(self._pace.ahead):
             return
         order = self._pipeline.order(self._pace.length, self._pace.likely())
         # Ahead of a bonus, the first token alone may tell that the draft is worth nothing.
@@ -142,8 +158,9 @@ class _Rounds:
 
     @property
     def may_go_alone(self) -> bool:
-        """Whether the expert should go on alone, and nothing of it is under way."""
-        return self._pace.alone > 0 and not self._under_way
+        """Whether the expert should go on alone, and all that was begun has been decided."""
+        begun = self._under_way or self._pipeline.drafting or self._pipeline.forking
+        return self._pace.alone > 0 and not begun
 
     async def decode_alone(self) -> AsyncIterator[Emitted]:
         """The expert's own tokens, for as long as speculation does not pay."""
@@ -176,14 +193,22 @@ class _Rounds:
     async def advance(self) -> Emitted:
         """Waits for one of the two, and does what follows; what was decided, if anything."""
         drafting = self._pipeline.drafting or self._pipeline.forking
-        piece, verdict = await self._first.of(piece=drafting, verdict=bool(self._under_way))
+        piece, verdict = await self._first.of(
+            piece=drafting and not self._drafter_loss, verdict=bool(self._under_way)
+        )
         emitted: Emitted = []
         if verdict is not None:
             emitted = await self._decide(verdict)
         if piece is not None and piece.step_id == self._draft_id:
-            with self.outliving():
+            with self._outliving_expert():
                 await self._take(piece)
         return emitted
+
+    async def _piece(self) -> Piece | None:
+        """Of the drafter; None: it is lost."""
+        with self._outliving_drafter():
+            return await self._drafter.piece()
+        return None
 
     async def _take(self, piece: Piece) -> None:
         """Drafted tokens, unless nobody waits for them any more."""
@@ -241,8 +266,11 @@ class _Rounds:
         recorder.emitted(emitted)
         if not pipeline.flights:
             self._at_expert = pipeline.decided
-        if prepared := pipeline.prepared():
-            with self.outliving():
+        if self._pace.alone:
+            # Whether there are forks depends on what was drafted behind the token that was wrong.
+            pipeline.forget_forks()
+        elif prepared := pipeline.prepared():
+            with self._outliving_expert():
                 await self._send(prepared)
         return emitted
 

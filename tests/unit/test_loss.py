@@ -19,14 +19,16 @@ from tests.unit.test_survival import ANSWER, DRAFTS
 
 
 class GoneDrafter(FakeDrafter):
-    """One whose pods are all lost after so many calls, however often it is asked then."""
+    """One whose pods are all lost after so many calls: it is asked nothing then."""
 
     def __init__(self, calls: int, delays: Sequence[int]) -> None:
         super().__init__(DRAFTS, other=ANSWER, delays=cycle(delays or [0]))
-        self.calls = calls
+        self.calls, self.gone = calls, False
 
     def _count(self) -> None:
+        assert not self.gone, "looking for pods again would take a while"
         if not self.calls:
+            self.gone = True
             raise NoPodLeft("drafter", "gone")
         self.calls -= 1
 
