@@ -61,14 +61,13 @@ def drafted(position: law_pb2.ScoredPosition, *, greedy: bool) -> list[tuple[int
     scaled = position.scaled_log_probs
     if greedy:
         return [(position.ids[_favourite(position, len(position.ids))], 0)]
-    pairs = []
-    for token, log_prob in zip(position.ids, scaled, strict=True):
-        if math.isinf(log_prob):
-            continue  # cut by top-k or top-p
-        drop = round((scaled[0] - log_prob) * DROPS_PER_NAT)
-        if drop <= MAX_DROP:
-            pairs.append((token, drop))
-    return pairs
+    listed = zip(position.ids, scaled, strict=True)
+    kept = [pair for pair in listed if not math.isinf(pair[1])]  # not cut by top-k or top-p
+    # Of tokens that are exactly as likely top-k may have cut those that are listed first, or all.
+    first = kept[0][1] if kept else 0.0
+    kept = kept or [(position.ids[0], first)]
+    drops = [(token, round((first - log_prob) * DROPS_PER_NAT)) for token, log_prob in kept]
+    return [(token, drop) for token, drop in drops if drop <= MAX_DROP]
 
 
 def positions_of(

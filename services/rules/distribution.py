@@ -165,13 +165,30 @@ def _truncated(logits: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor | Non
             return logits, None, total.double()
         top, ids, mass = _nucleus_part(logits, total, sampling.top_p)
     if sampling.top_p < 1:
-        keep = mass.cumsum(-1) - mass < sampling.top_p
-        keep[..., 0] = True  # the smallest leading set with top_p of the mass is never empty
-        top = torch.where(keep, top, -torch.inf)
+        top = torch.where(_leading(top, mass, sampling.top_p), top, -torch.inf)
     normalizer = top.logsumexp(-1, keepdim=True).double()
     if top.shape[-1] * _LISTED_AT_MOST > logits.shape[-1]:
         return torch.full_like(logits, -torch.inf).scatter_(-1, ids, top), None, normalizer
     return top, ids, normalizer
+
+
+def _leading(top: Tensor, mass: Tensor, top_p: float) -> Tensor:
+    """Which tokens are of the smallest leading set with ``top_p`` of the mass.
+
+    All that are as likely as its last one are: else which of them would depend on how they were
+    sorted, and so on what else is in the call.
+
+    Args:
+        top: logits, the largest first, [..., m].
+        mass: of these tokens, [..., m].
+        top_p: in [0, 1).
+
+    Returns:
+        bool [..., m]; the first is always.
+    """
+    needed = mass.cumsum(-1) - mass < top_p
+    needed[..., 0] = True
+    return top >= torch.where(needed, top, torch.inf).amin(-1, keepdim=True)
 
 
 def _nucleus_part(logits: Tensor, total: Tensor, top_p: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -185,7 +202,9 @@ def _nucleus_part(logits: Tensor, total: Tensor, top_p: float) -> tuple[Tensor, 
             if look < logits.shape[-1]:
                 top, ids = logits.topk(look)
                 mass = (top - total).exp()
-                if bool((mass.sum(-1) >= top_p).all()):
+                # Without those that others, not listed, may be as likely as.
+                above = torch.where(top > top[..., -1:], mass, 0)
+                if bool((above.sum(-1) >= top_p).all()):
                     return top, ids, mass
     top, ids = logits.sort(-1, descending=True)
     return top, ids, (top - total).exp()
@@ -215,6 +234,5 @@ def candidates(logits: Tensor, sampling: Sampling, k: int) -> Candidates:
         rest = logits if top_k == size else logits.topk(top_k).values
         rest = rest.double() / sampling.temperature
         mass = (top - rest.logsumexp(-1, keepdim=True)).exp()
-        keep &= mass.cumsum(-1) - mass < sampling.top_p
-        keep[..., 0] = True
+        keep &= _leading(top, mass, sampling.top_p)
     return Candidates(ids, torch.where(keep, drops, -1))

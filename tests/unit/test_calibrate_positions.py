@@ -139,6 +139,14 @@ def test_of_equal_tokens_the_greedy_one_counts() -> None:
     assert at.p.tolist() == at.q.tolist() == [[1.0]]
 
 
+def test_of_equal_tokens_top_k_may_have_cut_the_first_listed() -> None:
+    inf = -float("inf")
+    position = law_pb2.ScoredPosition(ids=[4, 2, 9], scaled_log_probs=[inf, -0.5, -1.5])
+    assert drafted(position, greedy=False) == [(2, 0), (9, 512)]
+    position = law_pb2.ScoredPosition(ids=[4, 2], scaled_log_probs=[inf, inf])
+    assert drafted(position, greedy=False) == [(4, 0)]
+
+
 def test_what_is_too_unlikely_is_no_candidate() -> None:
     """Beyond 32 nats below the first, as in the drafter."""
     position = law_pb2.ScoredPosition(

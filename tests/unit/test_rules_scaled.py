@@ -43,3 +43,25 @@ def test_of_tokens_that_are_as_likely_the_first_is_taken(dtype: torch.dtype) -> 
     assert torch.equal(Scaled.of(logits, greedy).favourite, first)
     assert torch.equal(candidates(logits, greedy, 64).ids.squeeze(-1), first)
     assert torch.equal(scaled(logits, greedy).argmax(-1), first)
+
+
+def test_what_top_p_leaves_depends_on_nothing_else_in_the_call() -> None:
+    """Logits in bfloat16 are often the same, and sorted otherwise among other rows."""
+    generator = torch.Generator().manual_seed(5)
+    sampling = Sampling(1.0, 0, 0.9)
+    flat = torch.zeros(SIZE)
+    for _ in range(100):
+        spread = float(torch.rand(1, generator=generator)) * 6 + 3
+        row = (torch.randn(SIZE, generator=generator) * spread).bfloat16().float()
+        alone = scaled(row, sampling)
+        assert torch.equal(alone > 0, scaled(torch.stack([row, flat]), sampling)[0] > 0)
+        assert (row[alone > 0].min() > row[alone == 0]).all(), "none is left out that is as likely"
+        above = row > row[alone > 0].min()
+        assert row.softmax(-1)[above].sum() < 0.9 + 1e-4, "nor is more kept than is needed"
+
+
+def test_the_drafters_own_top_p_is_cut_likewise() -> None:
+    logits = torch.tensor([3.0, 1.0, 2.0, 2.0, 2.0, 0.0]).log()
+    found = candidates(logits, Sampling(1.0, 0, 0.4), 5)
+    kept = found.ids[found.drops >= 0]
+    assert sorted(kept.tolist()) == [0, 2, 3, 4]
