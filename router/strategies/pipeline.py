@@ -25,6 +25,8 @@ class _Draft:
     """The draft that runs: where it began, and its tokens so far."""
 
     start: int
+    count: int
+    """Tokens that it may have."""
     block: Block = field(default_factory=Block)
 
 
@@ -57,7 +59,10 @@ class Pipeline:
         self._final = final_token_ids
         self._bonus = bonus
         self._at_drafter = 0
+        self._drafted_to = 0
+        """Behind this nothing was ever drafted, not even what was dropped."""
         self._draft: _Draft | None = None
+        self._fork_tokens = 0
         self._outcomes: list[Outcome] = []
         """Of the block that the expert decides; after its verdict, the one that came true."""
         self._came_true = False
@@ -85,6 +90,15 @@ class Pipeline:
     def forking(self) -> bool:
         """Whether blocks on forks are still to come."""
         return any(outcome.block is None for outcome in self._outcomes)
+
+    @property
+    def redrafts(self) -> int:
+        """At how many positions behind the tokens there was something drafted that was dropped.
+
+        When those were decided that come before may depend on it, and so on the drafter's noise
+        there.  Where a bonus may follow the expert's own noise is the same.
+        """
+        return 0 if self._bonus else max(self._drafted_to - len(self.tokens), 0)
 
     @property
     def guessing(self) -> bool:
@@ -123,14 +137,13 @@ class Pipeline:
         room = self._end - start - self._guesses
         count = self._guesses + min(length, max(room - self._bonus, 1))
         position = min(self._at_drafter, start)
-        self._draft = _Draft(start)
+        self._draft = _Draft(start, count)
         forks = self._forks(likely) if len(self.flights) == 1 else []
         self._outcomes = [Outcome(index, fork) for index, fork in enumerate(forks)]
         rooms = [self._end - fork.position - 1 for fork in forks]
-        fork_tokens = min([length, *rooms]) if forks else 0
-        return DraftOrder(
-            position, self.tokens.since(position), count, forks=forks, fork_tokens=fork_tokens
-        )
+        self._fork_tokens = min([length, *rooms]) if forks else 0
+        appended = self.tokens.since(position)
+        return DraftOrder(position, appended, count, forks=forks, fork_tokens=self._fork_tokens)
 
     def _forks(self, likely: Sequence[tuple[int, int]]) -> list[Fork]:
         """Those of the likely outcomes after which the answer goes on."""
@@ -151,6 +164,7 @@ class Pipeline:
         draft = self._draft
         assert draft is not None, "only what runs has pieces"
         draft.block.extend(piece)
+        self._has_drafted(draft.start + len(draft.block.tokens))
         if not self._agrees(draft):
             self._abandon()
             return None
@@ -174,6 +188,7 @@ class Pipeline:
         for outcome in self._outcomes:
             outcome.block = Block()
             outcome.block.extend(forks.blocks[outcome.index])
+            self._has_drafted(outcome.fork.position + 1 + len(outcome.block.tokens))
         return self.prepared()
 
     def prepared(self) -> Flight | None:
@@ -187,10 +202,6 @@ class Pipeline:
             return None
         room = self._end - len(self.tokens)
         return self._fly(outcome.block.part(0, max(room - self._bonus, 1)), forked=True)
-
-    def forget_forks(self) -> None:
-        """Takes nothing that was prepared, where the last verdict is followed by something else."""
-        self._outcomes, self._came_true = [], False
 
     def _fly(self, block: Block, *, forked: bool = False) -> Flight | None:
         """A block goes to the expert, unless it is empty."""
@@ -225,14 +236,15 @@ class Pipeline:
             if self._draft is not None and not self._agrees(self._draft):
                 self._abandon()
         self.decided += len(ids)
-        self._outcomes, self._came_true = true, bool(true)
+        self._keep(true)
         assert verdict.accepted <= len(flight.block), "no more than were sent"
         return emitted
 
     def append(self, ids: Sequence[int]) -> None:
-        """Tokens that the expert has decided alone, while no block was drafted or under way."""
+        """Tokens that the expert has decided alone, behind all that was drafted."""
         assert not self.flights, "all verdicts have come"
-        assert self._draft is None, "what was drafted is decided"
+        assert self._draft is None and not self.forking, "all drafts have come"
+        assert not self.redrafts, "who decides where something was drafted depends on nothing"
         self._truncate(self.decided)
         self.tokens.extend(ids)
         self.decided += len(ids)
@@ -257,10 +269,21 @@ class Pipeline:
         self.tokens.truncate(length)
         self.flights.clear()
         self._held = False
-        self._outcomes, self._came_true = [], False
+        self._keep([])
         self._at_drafter = min(self._at_drafter, length)
         if self._draft is not None and self._draft.start > length:
             self._abandon()
+
+    def _keep(self, true: list[Outcome]) -> None:
+        """Drops all forks but what came true."""
+        for outcome in self._outcomes:
+            if outcome.block is None and outcome not in true:
+                self._has_drafted(outcome.fork.position + 1 + self._fork_tokens)
+        self._outcomes, self._came_true = true, bool(true)
+
+    def _has_drafted(self, end: int) -> None:
+        """Something was drafted, or may have been, up to there."""
+        self._drafted_to = max(self._drafted_to, end)
 
     def _agrees(self, draft: _Draft) -> bool:
         """Whether what was decided since the draft began is what it drafted so far."""
@@ -271,4 +294,5 @@ class Pipeline:
         """Whatever the draft still brings is not wanted."""
         assert self._draft is not None, "only what runs is abandoned"
         self._at_drafter = min(self._at_drafter, self._draft.start)
+        self._has_drafted(self._draft.start + self._draft.count)
         self._draft = None

@@ -7,10 +7,11 @@ it at once; what was built on a wrong prediction is stale there and costs no pas
 draft it also prepares what would follow the most likely rejections, so that these take no longer.
 The tokens are the same either way: each depends on the tokens before it and its keyed noise alone.
 
-What was drafted is decided, and what is decided counts, whether the expert goes on alone meanwhile
-or a pod is lost for good.  Dropped, its positions would be decided anew with other noise, and
-whether they are would depend on what was drafted there: a block that ends early is there sooner,
-and behind an end no draft is started, which would tell that there is no drafter.
+The expert goes on alone only behind all that was ever drafted, what was dropped included, and what
+is under way is awaited where a pod is lost for good.  The expert's own tokens take other noise, and
+who decides a position must not depend on the noise there: a block that ends early is there sooner,
+and so is all that follows it; behind an end no draft is started, which would tell that there is no
+drafter.
 """
 
 import time
@@ -123,14 +124,15 @@ class _Rounds:
 
     async def draft(self) -> None:
         """Starts the next draft, if there is one to start."""
-        if not (self._pace.alone or self._drafter_loss):
+        length = self._pace.length
+        if self._pace.alone:  # soon, behind what was drafted
+            length = min(length, self._pipeline.redrafts)
+        if length and not self._drafter_loss and self._pipeline.may_draft(self._pace.ahead):
             with self._outliving_drafter():
-                await self._start_draft()
+                await self._start_draft(length)
 
-    async def _start_draft(self) -> None:
-        if not self._pipeline.may_draft(self._pace.ahead):
-            return
-        order = self._pipeline.order(self._pace.length, self._pace.likely())
+    async def _start_draft(self, length: int) -> None:
+        order = self._pipeline.order(length, self._pace.likely())
         # Ahead of a bonus, the first token alone may tell that the draft is worth nothing.
         piecewise = self._pipeline.guessing
         self._task.recorder.draft_began()
@@ -158,7 +160,7 @@ class _Rounds:
 
     @property
     def may_go_alone(self) -> bool:
-        """Whether the expert should go on alone, and all that was begun has been decided."""
+        """Whether the expert should go on alone, and there was nothing to draft before that."""
         begun = self._under_way or self._pipeline.drafting or self._pipeline.forking
         return self._pace.alone > 0 and not begun
 
@@ -266,10 +268,7 @@ class _Rounds:
         recorder.emitted(emitted)
         if not pipeline.flights:
             self._at_expert = pipeline.decided
-        if self._pace.alone:
-            # Whether there are forks depends on what was drafted behind the token that was wrong.
-            pipeline.forget_forks()
-        elif prepared := pipeline.prepared():
+        if prepared := pipeline.prepared():
             with self._outliving_expert():
                 await self._send(prepared)
         return emitted

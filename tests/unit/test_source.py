@@ -6,6 +6,7 @@ position whether that token or the expert's own is taken there, the law would be
 
 import asyncio
 from dataclasses import dataclass, replace
+from typing import Literal
 from unittest.mock import patch
 
 from cascade.v1 import drafter_pb2, expert_pb2, law_pb2
@@ -16,6 +17,7 @@ from router.loss import outlive_losses
 from router.pace import History, Pace, Pass
 from router.sessions import DrafterSession, DraftOrder, ExpertSession
 from router.strategies.first import Piece
+from router.strategies.pipeline import Pipeline
 from router.strategies.speculative import speculate
 from services.errors import NoPodLeft
 from tests.unit.strategy_fakes import END, FakeDrafter, FakeExpert, task
@@ -36,12 +38,13 @@ class Course:
     draft_ticks: int
     """Of a drafted token."""
     verify_ticks: int
+    alone_by: Literal["verdict", "client", "tick"]
+    """The expert goes on alone for what this answer finds, or another while this one's client takes
+    tokens, or at any time,"""
     alone_at: int
-    """The expert goes on alone behind so many verdicts,"""
+    """behind so many verdicts, rounds, ticks,"""
     alone_for: int
-    """for so many tokens,"""
-    by_itself: bool
-    """for what this answer has found, or what another has while its client takes the tokens."""
+    """for so many tokens."""
     lost_at: int
     """Behind so many verdicts no drafter takes another draft."""
 
@@ -78,11 +81,17 @@ class TimedDrafter(FakeDrafter):
         while True:
             await self._there.wait()
             first = self._pieces[0]
-            count = len(first.tokens) if isinstance(first, drafter_pb2.DraftedBlock) else 0
-            for _ in range(self.course.draft_ticks * count):
+            for _ in range(self.course.draft_ticks * _longest(first)):
                 await asyncio.sleep(0)
             if self._pieces[0] is first:  # it was not superseded
                 return await super().piece()
+
+
+def _longest(piece: Piece) -> int:
+    """Tokens; forks are drafted in the same passes."""
+    if isinstance(piece, drafter_pb2.DraftedForks):
+        return max(len(block.tokens) for block in piece.blocks)
+    return len(piece.tokens)
 
 
 class SwitchingExpert(FakeExpert):
@@ -97,7 +106,7 @@ class SwitchingExpert(FakeExpert):
             await asyncio.sleep(0)
         verdict = await super().verdict()
         self.verdicts += bool(verdict.tokens)  # not those on what a rejection has dropped
-        if self.course.by_itself and self.verdicts == self.course.alone_at:
+        if self.course.alone_by == "verdict" and self.verdicts == self.course.alone_at:
             ToldPace.left = self.course.alone_for
         self.drafter.lost |= self.verdicts == self.course.lost_at
         return verdict
@@ -127,33 +136,51 @@ async def sources(script: list[int], answer: list[int], course: Course) -> list[
         return FakeExpert(answer)
 
     emitting = outlive_losses(made, speculate, lambda: None, open_drafter, open_expert)
+    clock = asyncio.create_task(_tick(course))
     tokens, rounds = [], 0
     async for emitted in emitting:
         tokens += emitted
         rounds += 1
-        if not course.by_itself and rounds == course.alone_at:
+        if course.alone_by == "client" and rounds == course.alone_at:
             ToldPace.left = course.alone_for
+    clock.cancel()
     assert [token.id for token in tokens] == answer[PROMPT : PROMPT + len(tokens)]
     return [token.origin == expert_pb2.ORIGIN_EXPERT for token in tokens]
 
 
-COURSES = st.builds(
-    Course,
-    block_length=st.integers(1, 6),
-    ahead=st.integers(0, 2),
-    alternatives=st.integers(0, 3),
-    draft_ticks=st.integers(1, 12),
-    verify_ticks=st.integers(1, 40),
-    alone_at=st.integers(1, 8),
-    alone_for=st.integers(1, 6),
-    by_itself=st.booleans(),
-    lost_at=st.one_of(st.integers(1, 8), st.just(NEVER)),
+async def _tick(course: Course) -> None:
+    if course.alone_by == "tick":
+        for _ in range(course.alone_at):
+            await asyncio.sleep(0)
+        ToldPace.left = course.alone_for
+
+
+WHEN = st.one_of(
+    st.tuples(st.sampled_from(["verdict", "client"]), st.integers(1, 8)),
+    st.tuples(st.just("tick"), st.integers(1, 200)),
 )
 
 
-@settings(max_examples=1000)
-@example(Course(2, 1, 2, 1, 1, 1, 1, True, NEVER), 4, False)
-@given(COURSES, st.integers(PROMPT, PROMPT + TOKENS - 1), st.booleans())
+@st.composite
+def courses(draw: st.DrawFn) -> Course:
+    """Any."""
+    alone_by, alone_at = draw(WHEN)
+    return Course(
+        block_length=draw(st.integers(1, 6)),
+        ahead=draw(st.integers(0, 2)),
+        alternatives=draw(st.integers(0, 3)),
+        draft_ticks=draw(st.integers(1, 12)),
+        verify_ticks=draw(st.integers(1, 40)),
+        alone_by=alone_by,
+        alone_at=alone_at,
+        alone_for=draw(st.integers(1, 6)),
+        lost_at=draw(st.one_of(st.integers(1, 8), st.just(NEVER))),
+    )
+
+
+@settings(max_examples=1500)
+@example(Course(2, 1, 2, 1, 1, "verdict", 1, 1, NEVER), 4, False)
+@given(courses(), st.integers(PROMPT, PROMPT + TOKENS - 1), st.booleans())
 def test_who_decides_a_position_does_not_depend_on_what_is_drafted_there(
     course: Course, position: int, accepted: bool
 ) -> None:
@@ -170,3 +197,49 @@ def test_who_decides_a_position_does_not_depend_on_what_is_drafted_there(
         plain, other = asyncio.run(both())
     until = position - PROMPT + 1
     assert plain[:until] == other[:until]
+
+
+def ordered(*, bonus: bool = False) -> Pipeline:
+    """The block 11, 12 is at the expert; three tokens are being drafted behind it, and on a fork.
+
+    The fork has 20 in place of 11.
+    """
+    pipeline = Pipeline([1, 2, 3], 50, frozenset(), bonus=bonus)
+    pipeline.order(2)
+    block = drafter_pb2.DraftedBlock(position=3, last=True)
+    for id in (11, 12):
+        block.tokens.add(id=id)
+        block.alternatives.add(ids=[20])
+    assert pipeline.drafted(block) is not None
+    pipeline.order(3, [(0, 0)])
+    return pipeline
+
+
+def reject(pipeline: Pipeline, token: int) -> int:
+    """The expert has this in place of 11; how many positions are to be drafted anew."""
+    emitted = [expert_pb2.EmittedToken(id=token)]
+    pipeline.verdict(expert_pb2.Verdict(position=3, accepted=0, tokens=emitted))
+    return pipeline.redrafts
+
+
+def test_what_was_dropped_is_drafted_anew() -> None:
+    assert reject(ordered(), 21) == 4, "12, and three that may have been drafted by then"
+    assert reject(ordered(bonus=True), 21) == 0, "the expert's own noise is the same"
+    pipeline = ordered()
+    short = drafter_pb2.DraftedBlock(position=5, last=True)
+    short.tokens.add(id=13)
+    pipeline.drafted(short)
+    assert reject(pipeline, 21) == 3, "the fork may have reached to there"
+
+
+def test_what_was_drafted_on_a_fork_is_drafted_anew() -> None:
+    pipeline = ordered()
+    short = drafter_pb2.DraftedBlock(position=5, last=True)
+    short.tokens.add(id=13)
+    pipeline.drafted(short)
+    forks = drafter_pb2.DraftedForks()
+    block = forks.blocks.add(position=4)
+    for id in (31, 32, 33):
+        block.tokens.add(id=id)
+    pipeline.forked(forks)
+    assert reject(pipeline, 21) == 3
