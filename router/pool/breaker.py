@@ -18,7 +18,7 @@ class BreakerState(Enum):
     CLOSED = 0
     """Sessions may begin."""
     TRIED = 1
-    """One has begun, and all others wait for how it goes."""
+    """One has begun, and all others wait until it is open."""
     OPEN = 2
     """None may begin for a while; then one may."""
 
@@ -56,6 +56,11 @@ class Breaker:
         if self.state is BreakerState.OPEN:
             self.state = BreakerState.TRIED
         return self._seen
+
+    def opened(self) -> None:
+        """A session is open: others may begin.  The next failure opens the breaker again."""
+        if self.state is BreakerState.TRIED:
+            self.state = BreakerState.CLOSED
 
     def succeeded(self) -> None:
         """A session got an answer.  One from before the failures says nothing of now."""

@@ -26,6 +26,10 @@ class Lease:
         pod.opened += 1
         self._began = pod.breaker.began()
 
+    def opened(self) -> None:
+        """The pod has a slot for the session: what others wait for, if it was left alone before."""
+        self.pod.breaker.opened()
+
     def answered(self) -> None:
         """The pod did what a session asked for."""
         if not self._told:

@@ -243,7 +243,8 @@ class Pipeline:
     def append(self, ids: Sequence[int]) -> None:
         """Tokens that the expert has decided alone, behind all that was drafted."""
         assert not self.flights, "all verdicts have come"
-        assert self._draft is None and not self.forking, "all drafts have come"
+        assert not self.drafting, "all drafts have come"
+        assert not self.forking, "all forks have come"
         assert not self.redrafts, "who decides where something was drafted depends on nothing"
         self._truncate(self.decided)
         self.tokens.extend(ids)

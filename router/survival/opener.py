@@ -86,9 +86,13 @@ class Opener(Generic[S]):
         """A session in place of one that was lost, patiently.
 
         Raises:
-            CascadeError: as ``open`` does.
+            NoPodLeft: there is none, or none has room: the answer has begun, and may go on without.
+            CascadeError: a pod refused.
         """
-        held = await self._in_order(lambda: self.open(patiently=True))
+        try:
+            held = await self._in_order(lambda: self.open(patiently=True))
+        except Overloaded as error:
+            raise NoPodLeft(self.role, str(error)) from error
         self._on_failover()
         return held
 
@@ -99,7 +103,9 @@ class Opener(Generic[S]):
         while lease := self._pool.lease(self._prompt, self._length, tried):
             tried.add(lease.pod)
             try:
-                return Held(await self._open_on(lease), lease, self._pool.patience)
+                session = await self._open_on(lease)
+                lease.opened()
+                return Held(session, lease, self._pool.patience)
             except PeerLost as error:
                 lease.lost()
                 why = str(error)

@@ -9,7 +9,7 @@ import structlog
 
 from router.survival.held import Held, S
 from router.survival.opener import Opener
-from services.errors import NoPodLeft, PeerLost
+from services.errors import CascadeError, NoPodLeft, PeerLost
 
 log = structlog.get_logger()
 
@@ -37,6 +37,8 @@ class Surviving(ABC, Generic[S]):
         self._held = held
         self._lock = asyncio.Lock()
         self._losses = 0
+        self._failure: CascadeError | None = None
+        """Why there is no other stream: whoever waited for one is told, too."""
         self._over = False
 
     @abstractmethod
@@ -47,6 +49,7 @@ class Surviving(ABC, Generic[S]):
         """Sends a step that the mirror knows already, so that a replay has it, too."""
         held = self._held
         async with self._lock:
+            self._check_failure()
             if held is not self._held:  # a replay meanwhile has sent it: not twice
                 return
             try:
@@ -69,8 +72,13 @@ class Surviving(ABC, Generic[S]):
     async def _survive(self, held: Held[S], error: PeerLost) -> None:
         """Opens anew, unless that has been done meanwhile."""
         async with self._lock:
+            self._check_failure()
             if self._held is held:
                 await self._replace(error)
+
+    def _check_failure(self) -> None:
+        if self._failure:
+            raise self._failure
 
     async def _replace(self, error: PeerLost) -> None:
         """Another stream in place of the current one, with all that this one had.
@@ -78,6 +86,13 @@ class Surviving(ABC, Generic[S]):
         Raises:
             CascadeError: there is no other, or too many were lost.
         """
+        try:
+            await self._search(error)
+        except CascadeError as failure:
+            self._failure = failure
+            raise
+
+    async def _search(self, error: PeerLost) -> None:
         while True:
             self._held.lost()
             self._losses += 1

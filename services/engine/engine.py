@@ -20,9 +20,12 @@ from services.engine.passes import PassReport, begin, costs_only, run
 from services.engine.schedule import CHUNK, IDLE_S, Piece, choose, left
 from services.engine.session import Queued, Session
 from services.engine.step import Step
-from services.errors import EngineFailed
+from services.errors import PeerLost
 
 log = structlog.get_logger()
+
+_ENDED = "the engine has ended"
+"""Another pod may have one that has not."""
 
 
 class Engine:
@@ -84,7 +87,7 @@ class Engine:
             if session.closed is not None:
                 return
             if self._ended:
-                step.fail(EngineFailed("the engine has ended"))
+                step.fail(PeerLost(_ENDED))
                 return
             for queued in _steps(session):
                 queued.superseded |= queued.step.supersedable
@@ -198,7 +201,7 @@ class Engine:
             self._running.clear()
             for session in self._sessions:
                 while session.steps:
-                    session.steps.popleft().step.fail(EngineFailed("the engine has ended"))
+                    session.steps.popleft().step.fail(PeerLost(_ENDED))
                 self._tell_drained(session)
 
     def _choose(self, turn: list[tuple[Session, Queued]]) -> list[Piece]:
@@ -220,7 +223,7 @@ class Engine:
         begin(session, queued)
         with self._changed:
             self._close_forks(session)
-            if session.closed is not None:
+            if session.closed is not None or queued.superseded:
                 return []
             forks = [
                 (Session(self.model, session, n), Queued(step)) for n, step in queued.step.forks()

@@ -39,12 +39,19 @@ class PassReport:
 
 @contextmanager
 def costs_only(queued: Queued) -> Iterator[None]:
-    """An error within ends this step, and nothing else."""
+    """An error within ends this step, and nothing else.
+
+    Raises:
+        torch.AcceleratorError: the device is of no more use to anybody; memory that is not there is
+            no such error.
+    """
     try:
         yield
     except CascadeError as error:
         queued.over = True
         queued.step.fail(error)
+    except torch.AcceleratorError:
+        raise
     except Exception as error:
         log.exception("step failed", step=type(queued.step).__name__)
         queued.over = True

@@ -76,7 +76,8 @@ def choose(turn: Sequence[Waiting], sessions: Iterable[Session], chunk: int) -> 
     everyone = list(sessions)
     if len(everyone) == 1:
         chunk *= CHUNKS_ALONE
-    idle = [session for session in everyone if not session.steps and session.slot.length]
+    present = {session for session, _ in turn}  # one that is closed meanwhile has no steps left
+    idle = [one for one in everyone if not (one.steps or one in present) and one.slot.pages]
     idle.sort(key=lambda session: session.parent is None)
     awake = time.perf_counter() - IDLE_S
     pieces: list[Piece] = []
@@ -95,9 +96,9 @@ def choose(turn: Sequence[Waiting], sessions: Iterable[Session], chunk: int) -> 
                 continue
         elif not session.slot.reserve(count):
             younger = [one for one in turn if one[0].number > session.number]
-            waiting = [one for one in younger if one[0] not in taking]
+            waiting = [one for one in younger if one[0] not in taking and one[0].slot.pages]
             yields = [one for one in idle if one.number > session.number or one.ran < awake]
-            resting = [one for one in yields if one.slot.length]
+            resting = [one for one in yields if one.slot.pages]
             if not _make_room(session, count, resting, sorted(waiting, key=_age)):
                 continue
         if len(feed.tokens) > SHORT:
@@ -142,5 +143,8 @@ def _make_room(session: Session, count: int, idle: list[Session], younger: list[
         else:
             victim, queued = younger.pop()
             queued.feed = None  # it sees its tokens anew
-        victim.slot.give_way()
+        if victim.parent is None:
+            victim.slot.give_way()
+        else:  # a fork is there to be given up
+            victim.slot.truncate(0)
     return True

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from queue import SimpleQueue
+from typing import Any
 
 import pytest
 import torch
@@ -31,7 +32,7 @@ from services.tokens import TokenSequence
 from tests.services import TINY
 
 SESSIONS = 16
-PAGES = 36
+PAGES = 30
 """Of the cache: less than sixteen sessions need."""
 
 PREFIXES = [
@@ -320,6 +321,13 @@ def test_any_mix_of_sessions_equals_each_alone(
     engine: Engine, alone: Alone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(schedule, "IDLE_S", 0.0)  # so that they give way often
+    make_room, made = schedule._make_room, list[bool]()
+
+    def counted(*args: Any) -> bool:
+        made.append(make_room(*args))
+        return made[-1]
+
+    monkeypatch.setattr(schedule, "_make_room", counted)
 
     class Machine(Sessions):
         pass
@@ -336,5 +344,5 @@ def test_any_mix_of_sessions_equals_each_alone(
         ),
     )
     assert engine.model.cache.found_tokens > 1000, "prefixes were shared"
-    assert engine.model.cache.preemptions > 0
+    assert any(made), "some gave way"
     assert Machine.forked > 100

@@ -13,8 +13,9 @@ from services.engine.batch import Packed
 from services.engine.engine import Engine
 from services.engine.model import load
 from services.engine.session import Queued, Session
+from services.engine.simulated import SimulatedModel, Simulation
 from services.engine.step import Feed
-from services.errors import CascadeError, EngineFailed
+from services.errors import CascadeError, EngineFailed, PeerLost
 from tests.services import TINY
 from tests.unit.greedy_step import GreedyStep
 
@@ -224,3 +225,34 @@ def test_what_fails_between_two_passes_costs_its_own_session_only(
 
     monkeypatch.setattr(Queued, "advance", fails)
     costs_only_its_own(engine, Long("long", 1, []))
+
+
+class DeviceLost(Count):
+    """CUDA tells of an illegal access once, and of nothing else from then on."""
+
+    @classmethod
+    def decide(cls, steps: Sequence[Any], logits: torch.Tensor) -> torch.Tensor:
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_device_that_is_lost_ends_the_engine_and_sessions_go_elsewhere(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    engine = Engine(lambda: SimulatedModel(Simulation(), drafts=False))
+    gate = threading.Event()
+    steps = [DeviceLost("lost", 1, [], gate), Count("beside", 1, [], gate)]
+    sessions = [engine.open() for _ in steps]
+    for session, step in zip(sessions, steps, strict=True):
+        engine.submit(session, step)
+    gate.set()
+    for step in steps:
+        assert isinstance(step.error.result(20), PeerLost)
+    late = Count("late", 1, [])
+    engine.submit(sessions[0], late)
+    assert isinstance(late.error.result(20), PeerLost)
+    for session in sessions:
+        engine.close(session).result(20)
+    engine.stop()
+    assert not engine.alive
+    assert "the worker failed" in capsys.readouterr().out

@@ -135,6 +135,12 @@ class BreakerMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.trial)
     @rule()
+    def trial_is_open(self) -> None:
+        self.breaker.opened()
+        self.opened_at, self.trial = None, False
+
+    @precondition(lambda self: self.trial)
+    @rule()
     def trial_is_abandoned(self) -> None:
         self.breaker.abandoned()
         self.trial = False

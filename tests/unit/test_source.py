@@ -6,7 +6,6 @@ position whether that token or the expert's own is taken there, the law would be
 
 import asyncio
 from dataclasses import dataclass, replace
-from typing import Literal
 from unittest.mock import patch
 
 from cascade.v1 import drafter_pb2, expert_pb2, law_pb2
@@ -38,7 +37,7 @@ class Course:
     draft_ticks: int
     """Of a drafted token."""
     verify_ticks: int
-    alone_by: Literal["verdict", "client", "tick"]
+    alone_by: str
     """The expert goes on alone for what this answer finds, or another while this one's client takes
     tokens, or at any time,"""
     alone_at: int
