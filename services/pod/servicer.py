@@ -14,7 +14,8 @@ from services.engine.model import ModelFacts
 from services.engine.step import Step
 from services.errors import CascadeError, InvalidField
 from services.pod.law import SessionLaw
-from services.pod.stream import NO_MESSAGE, Emit, Pod, check_tokens
+from services.pod.stream import Emit, Pod, check_tokens
+from services.serving.decoding import NO_MESSAGE
 from services.serving.status import abort
 
 Request = TypeVar("Request", bound=Message)

@@ -15,15 +15,13 @@ from services.errors import CascadeError, EngineFailed, InvalidField, PeerLost
 from services.pod.metrics import PodMetrics
 from services.pod.outbox import Outbox
 from services.pod.record import SessionRecord
+from services.serving.decoding import NO_MESSAGE
 from services.serving.slots import Slots
 
 log = structlog.get_logger()
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
-
-NO_MESSAGE = ("request", "its bytes are no message of this service")
-"""What is wrong with a message that can't be read."""
 
 Emit = Callable[[Response | CascadeError], None]
 """Hands a result of a step, or the error that ends the session, to the stream.  Thread-safe."""

@@ -12,6 +12,7 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from services.serving.decoding import Decoding
 from services.serving.draining import Draining
 from services.serving.options import SERVER_OPTIONS
 from services.serving.settings import ServerSettings
@@ -36,7 +37,9 @@ class Server:
         self._health = health.aio.HealthServicer()
         self._stop = asyncio.Event()
         self._draining = Draining(service_names)
-        self.grpc = grpc.aio.server(options=SERVER_OPTIONS, interceptors=[self._draining])
+        self.grpc = grpc.aio.server(
+            options=SERVER_OPTIONS, interceptors=[self._draining, Decoding(service_names)]
+        )
         """Where servicers are added."""
         self._probes = grpc.aio.server(options=SERVER_OPTIONS)
         for server in (self.grpc, self._probes):

@@ -13,6 +13,7 @@ from grpc_status import rpc_status
 
 from tests.client import Client, connected
 from tests.services import Services
+from tests.tls import open_channel
 
 GATE, GUMBEL = law_pb2.FORM_GATE, law_pb2.COUPLING_GUMBEL
 CHAT = pb.Chat(messages=[pb.ChatMessage(role="user", content="hi")])
@@ -136,3 +137,23 @@ async def test_the_message_cap_is_exact(client: Client, size: int, code: str | N
             pass
     expected = grpc.StatusCode.RESOURCE_EXHAUSTED if code else grpc.StatusCode.INVALID_ARGUMENT
     assert caught.value.code() == expected
+
+
+@pytest.mark.parametrize("data", [b"\x0a\x02\xff\xfe", b"\xff\xff", b"\x0a\x05ab"], ids=repr)
+async def test_bytes_that_are_no_message_are_a_callers_mistake(
+    tiny_services: Services, data: bytes
+) -> None:
+    """Text that is no UTF-8, an unknown field's wire type, the end in the middle of one."""
+    async with (
+        open_channel(tiny_services.address) as router,
+        open_channel(tiny_services.drafter.address) as drafter,
+    ):
+        generate: Any = router.unary_stream("/cascade.v1.RouterService/Generate")
+        ask: Any = drafter.unary_unary("/cascade.v1.ModelService/GetModelInfo")
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await generate(data).read()
+        with pytest.raises(grpc.aio.AioRpcError) as asked:
+            await ask(b"\xff\xff")
+    for error in (refused.value, asked.value):
+        assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
+        assert error.details() == "request: its bytes are no message of this service"
