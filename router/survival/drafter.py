@@ -38,7 +38,7 @@ class SurvivingDrafter(Surviving[DrafterSession], DrafterSession):
         """See DrafterSession."""
         self._tokens[order.position :] = order.append
         self._draft = _Draft(self._draft.id + 1, order)
-        await self._send(self._ask)
+        await self._send_soon(self._ask)  # what was decided need not wait for a pod
         return self._draft.id
 
     async def piece(self) -> Piece:

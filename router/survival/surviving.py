@@ -3,6 +3,7 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 import structlog
@@ -39,6 +40,8 @@ class Surviving(ABC, Generic[S]):
         self._losses = 0
         self._failure: CascadeError | None = None
         """Why there is no other stream: whoever waited for one is told, too."""
+        self._asked_anew = False
+        """Whether there is a step that the replay that runs may not have."""
         self._over = False
 
     @abstractmethod
@@ -56,6 +59,18 @@ class Surviving(ABC, Generic[S]):
                 await held.unless_given_up(send(held.session))
             except PeerLost as error:
                 await self._replace(error)
+
+    async def _send_soon(self, send: Callable[[S], Awaitable[object]]) -> None:
+        """As ``_send``, but looks for no pod: whoever waits for an answer does, and sends the step.
+
+        Only for steps of which another replay does no harm.
+        """
+        self._check_failure()
+        if self._lock.locked():
+            self._asked_anew = True
+            return
+        with suppress(PeerLost):
+            await self._held.unless_given_up(send(self._held.session))
 
     async def _receive(self, receive: Callable[[S], Awaitable[T]]) -> T:
         """The next answer, of whichever stream gives it."""
@@ -106,7 +121,10 @@ class Surviving(ABC, Generic[S]):
                 held.close()
                 raise error
             try:
-                await held.unless_given_up(self._replay(held.session))
+                self._asked_anew = True
+                while self._asked_anew:
+                    self._asked_anew = False
+                    await held.unless_given_up(self._replay(held.session))
             except PeerLost as again:
                 error = again
             else:

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any, cast
 
 import pytest
+from cascade.v1 import drafter_pb2
 
 from router.discovery import Endpoint
 from router.pool import Lease, Pod
@@ -13,35 +14,75 @@ from router.sessions import DrafterSession, DraftOrder
 from router.survival import Opener, SurvivingDrafter, opener
 from router.survival.held import Held
 from services.errors import NoPodLeft, Overloaded
-from tests.unit.test_survival import ANSWER, Lossy, LossyDrafter, Pods, at_once
+from tests.unit.test_survival import ANSWER, DRAFTS, Lossy, LossyDrafter, Pods, at_once
 
 
-async def test_one_search_for_a_pod_tells_all_who_wait() -> None:
-    """One reads while the other sends; a pod that is back for the second would be told to none."""
-    pod = Pod(Endpoint("127.0.0.1:1"))
+class NonePods(Pods):
+    """One session, and then no pod, which takes a while to find out."""
 
-    class None_(Pods):
-        async def reopen(self) -> Held[Any]:
-            if self.opened:
-                self.opened += 1
-                await asyncio.sleep(0)
-                raise NoPodLeft("drafter", "gone")
+    async def reopen(self) -> Held[Any]:
+        if not self.opened:
             return await super().reopen()
+        self.opened += 1
+        for _ in range(10):
+            await asyncio.sleep(0)
+        raise NoPodLeft("drafter", "gone")
 
-    pods = None_(LossyDrafter, [1], pod)
+
+async def a_drafter(pods: Pods) -> SurvivingDrafter:
     opening = cast(Opener[DrafterSession], pods)
-    drafter = SurvivingDrafter(opening, await opening.reopen())
+    return SurvivingDrafter(opening, await opening.reopen())
+
+
+async def test_one_search_for_a_pod_tells_all() -> None:
+    """A pod that is back for a second one would be told to nobody."""
+    pods = NonePods(LossyDrafter, [1], Pod(Endpoint("127.0.0.1:1")))
+    drafter = await a_drafter(pods)
     await drafter.start_draft(DraftOrder(0, ANSWER[:3], 4))
-    reading = asyncio.create_task(drafter.piece())
-    await asyncio.sleep(0)
+    readers = [asyncio.create_task(drafter.piece()) for _ in range(2)]
+    found = await asyncio.gather(*readers, return_exceptions=True)
+    assert [type(error) for error in found] == [NoPodLeft, NoPodLeft]
     with pytest.raises(NoPodLeft):
         await drafter.start_draft(DraftOrder(3, ANSWER[3:4], 4))
-    with pytest.raises(NoPodLeft):
-        await reading
-    with pytest.raises(NoPodLeft):
-        await drafter.piece()
     assert pods.opened == 2, "once, and for one search"
-    await pod.channel.close()
+    await pods.pod.channel.close()
+
+
+class Slow(LossyDrafter):
+    """Its messages take a while to go through."""
+
+    async def start_draft(self, order: DraftOrder) -> int:
+        step = await super().start_draft(order)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return step
+
+
+@pytest.mark.parametrize("turns", range(24))
+async def test_a_draft_does_not_wait_for_a_pod(turns: int) -> None:
+    """Whoever waits for its pieces does; the newest is what is asked for, whenever it came."""
+    made: list[Slow] = []
+
+    def make(lossy: Lossy) -> Slow:
+        made.append(Slow(lossy))
+        return made[-1]
+
+    pods = Pods(make, [1], Pod(Endpoint("127.0.0.1:1")))
+    drafter = await a_drafter(pods)
+    await drafter.start_draft(DraftOrder(0, ANSWER[:3], 4))
+    reading = asyncio.create_task(drafter.piece())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    opened = pods.opened
+    newest = await drafter.start_draft(DraftOrder(3, ANSWER[3:5], 2))
+    assert pods.opened == opened, "it has not waited"
+    pieces = [await reading]
+    while pieces[-1].step_id != newest:
+        pieces.append(await drafter.piece())
+    assert isinstance(pieces[-1], drafter_pb2.DraftedBlock)
+    assert [token.id for token in pieces[-1].tokens] == DRAFTS[5:7]
+    assert made[-1].tokens == [*ANSWER[:5], *DRAFTS[5:7]]
+    await pods.pod.channel.close()
 
 
 class OnePool:
