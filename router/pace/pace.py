@@ -215,6 +215,7 @@ class Pace:
         """A few rounds, whatever is expected of them."""
         shortest = _TRIAL_LENGTH if self._stops_early else max(self.length, _TRIAL_LENGTH)
         self.length, self.least_chance = self._fixed or shortest, 0.0
+        self.ahead = 0  # what is drafted and dropped is drafted once more before the expert goes on
         self._until_choice = _TRIAL_ROUNDS
 
     def _choose(self) -> None:

@@ -188,3 +188,23 @@ def test_the_longest_block_of_a_request_can_be_chosen_for() -> None:
         )
         pace.verified(64, 64, [1.0] * 64)
         assert pace.length == 64
+
+
+def test_a_trial_drafts_nothing_ahead() -> None:
+    """What it drops would be drafted once more before the expert goes on."""
+    history = History()
+    session(history, random.Random(0), 0.2, 10.0)
+    pace = Pace(
+        history,
+        fixed=None,
+        start=6,
+        bonus=False,
+        overlap=Overlap(1),
+        stops_early=False,
+        may_go_alone=True,
+    )
+    pace.begin()
+    assert pace.alone
+    pace.decoded_alone(pace.alone, PASS_MS * pace.alone, Pass(PASS_MS))
+    assert not pace.alone
+    assert pace.ahead == 0
