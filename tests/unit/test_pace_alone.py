@@ -193,7 +193,7 @@ def test_the_longest_block_of_a_request_can_be_chosen_for() -> None:
 def test_a_trial_drafts_nothing_ahead() -> None:
     """What it drops would be drafted once more before the expert goes on."""
     history = History()
-    session(history, random.Random(0), 0.2, 10.0)
+    session(history, random.Random(0), 0.9, 10.0)
     pace = Pace(
         history,
         fixed=None,
@@ -204,7 +204,11 @@ def test_a_trial_drafts_nothing_ahead() -> None:
         may_go_alone=True,
     )
     pace.begin()
-    assert pace.alone
-    pace.decoded_alone(pace.alone, PASS_MS * pace.alone, Pass(PASS_MS))
+    history.load.left = 4.0
+    assert pace.alone == 4
+    pace.decoded_alone(4, PASS_MS * 4, Pass(PASS_MS))
     assert not pace.alone
     assert pace.ahead == 0
+    for _ in range(2):
+        pace.verified(4, 4)
+    assert pace.ahead == 1, "it pays"
