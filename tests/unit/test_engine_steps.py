@@ -256,3 +256,22 @@ def test_a_device_that_is_lost_ends_the_engine_and_sessions_go_elsewhere(
     engine.stop()
     assert not engine.alive
     assert "the worker failed" in capsys.readouterr().out
+
+
+def test_a_step_that_is_superseded_as_it_begins_makes_no_forks(engine: Engine) -> None:
+    class Forking(Supersedable):
+        def begin(self, session: Session) -> bool:
+            engine.submit(session, Count("new", 1, self.log))
+            return super().begin(session)
+
+        def forks(self) -> Sequence[tuple[int, Any]]:
+            self.log.append("forks")
+            return ()
+
+    log: list[str] = []
+    session = engine.open()
+    engine.submit(session, Forking("old", 100, log))
+    engine.drain(session).result(20)
+    assert "forks" not in log
+    assert log[-1] == "new"
+    engine.close(session).result(20)
