@@ -1,9 +1,9 @@
 # What the scripts beside this share.  Sourced by them.
-# KUBECTL is the command and its flags; WAIT how long a roll-out may take.
+# KUBECTL is the command and its flags; NAMESPACE that of the overlay; WAIT how long a roll-out may take.
 # shellcheck shell=bash
 
 read -ra KUBECTL <<< "${KUBECTL:-.venv/bin/kubectl}"
-NAMESPACE=cascade
+NAMESPACE="${NAMESPACE:-cascade}"
 WAIT="${WAIT:-30m}"
 
 kube() { "${KUBECTL[@]}" --namespace "$NAMESPACE" "$@"; }

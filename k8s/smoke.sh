@@ -21,8 +21,8 @@ trap finish EXIT
 
 roll_out
 
-# A free port of the loopback, to a router.
-kube port-forward --address 127.0.0.1 service/router :50051 > "$log" 2>&1 &
+# A free port of the loopback, to a router.  Not by `kube`: ending a function leaves its child.
+"${KUBECTL[@]}" --namespace "$NAMESPACE" port-forward --address 127.0.0.1 service/router :50051 > "$log" 2>&1 &
 forward=$!
 until address="$(grep -oE '127\.0\.0\.1:[0-9]+' "$log")"; do
   kill -0 "$forward"

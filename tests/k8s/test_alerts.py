@@ -28,6 +28,8 @@ WELL = {
     **{f'cascade:num_requests_waiting{{job="{role}"}}': "4x180" for role in ROLES[:2]},
     **{f'cascade:kv_cache_usage_perc{{job="{role}"}}': "0.9x180" for role in ROLES[:2]},
     'cascade:num_preemptions_total{job="expert"}': "0+5x180",
+    'cascade:pods{job="router", role="expert", state="available"}': "2x180",
+    'cascade:pods{job="router", role="expert", state="refused"}': "0x180",
     f'{ANSWERS}{{job="router"}}': "0+1000x180",
     f'{FAILURES}{{job="router", error="NoPodLeft"}}': "0+9x180",
     f'{FAILURES}{{job="router", error="InvalidField"}}': "0+500x180",
@@ -66,6 +68,19 @@ CASES: list[tuple[str, dict[str, str], set[str]]] = [
         "pods are lost",
         {f'{FAILURES}{{job="router", error="NoPodLeft"}}': "0+20x180"},
         {"CascadeAnswersFail"},
+    ),
+    (
+        "a router that began anew has no answer that succeeded",
+        {
+            f'{ANSWERS}{{job="router"}}': "",
+            f'{FAILURES}{{job="router", error="InvalidField"}}': "",
+        },
+        {"CascadeAnswersFail"},
+    ),
+    (
+        "a pod of another model",
+        {'cascade:pods{job="router", role="expert", state="refused"}': "1x180"},
+        {"CascadePodRefused"},
     ),
     (
         "answers are refused",

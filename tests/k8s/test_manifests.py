@@ -69,6 +69,18 @@ def test_a_router_waits_for_its_models_no_longer_than_its_startup_probe() -> Non
             assert float(variables["CASCADE_ROUTER_CONNECT_TIMEOUT_S"]) < allowed
 
 
+def test_a_roll_out_has_time_for_the_slowest_start() -> None:
+    """Its progress deadline is behind the startup probe's, which is shorter by default."""
+    objects = render_with()
+    deadlines = {
+        item["metadata"]["name"]: item["spec"]["progressDeadlineSeconds"]
+        for item in of_kind(objects, "Deployment")
+    }
+    for _, container, _ in services(objects):
+        probe = container["startupProbe"]
+        assert deadlines[container["name"]] > probe["periodSeconds"] * probe["failureThreshold"]
+
+
 def test_an_unknown_overlay_is_refused_by_name() -> None:
     with pytest.raises(RenderError, match="no overlay 'nowhere'; there are gpu, local"):
         render_overlay("nowhere")
