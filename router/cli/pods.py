@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from router.cli.preflight import POD_BYTES, Models, needed_memory
-from services.serving.settings import SHARED_GATHER
+from services.serving.settings import SHARED_CACHE, SHARED_GATHER
 
 SIMULATED = "simulated"
 """What stands in place of a pair's name."""
@@ -48,6 +48,7 @@ def model_pods(
             [
                 *("--model", str(folder), "--dtype", dtype, "--device", device),
                 *("--weights", weights[role], "--gather", str(SHARED_GATHER)),
+                *("--cache-share", str(SHARED_CACHE)),
                 *own.get(role, []),
             ],
             needed[role],

@@ -10,7 +10,7 @@ from cascade.v1 import drafter_pb2, law_pb2
 from torch import Tensor
 
 from services.drafter.forks import ForkedBlocks
-from services.engine.model import ModelFacts
+from services.engine.facts import ModelFacts
 from services.engine.session import Session
 from services.engine.step import Feed, Step
 from services.errors import CascadeError, InvalidField

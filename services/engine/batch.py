@@ -109,7 +109,7 @@ def pack(
         written=head[2],
         kept=torch.tensor(kept).to(device, non_blocking=True),
         groups=[
-            _together([parts[i] for i in of], [starts[i] for i in of], dtype, device)
+            _together(cache, [parts[i] for i in of], [starts[i] for i in of], dtype, device)
             if together
             else _alone(parts[of[0]], starts[of[0]], dtype, device)
             for of in members
@@ -158,17 +158,22 @@ def _alone(part: Part, start: int, dtype: torch.dtype, device: torch.device) -> 
     return Group(
         sessions=1,
         rows=slice(start, start + n),
-        pages=None if in_a_row else torch.tensor(pages, device=device),
+        pages=None if in_a_row else torch.tensor(pages).to(device, non_blocking=True),
         span=slice(first, first + length),
         mask=None if n == 1 else _mask([part], length, dtype, device),
     )
 
 
 def _together(
-    parts: Sequence[Part], starts: Sequence[int], dtype: torch.dtype, device: torch.device
+    cache: KeyValueCache,
+    parts: Sequence[Part],
+    starts: Sequence[int],
+    dtype: torch.dtype,
+    device: torch.device,
 ) -> Group:
     n, width = len(parts[0].tokens), max(_pages(part) for part in parts)
-    pages = [[*p.slot.pages[: _pages(p)], *[0] * (width - _pages(p))] for p in parts]
+    nobodys = cache.scratch // PAGE
+    pages = [[*p.slot.pages[: _pages(p)], *[nobodys] * (width - _pages(p))] for p in parts]
     rows = torch.tensor([range(start, start + n) for start in starts]).flatten()
     return Group(
         sessions=len(parts),

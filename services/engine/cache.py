@@ -35,7 +35,7 @@ class KeyValueCache:
         self.values = [make(shape, dtype=dtype, device=device) for _ in range(layers)]
         self.scratch = pages * PAGE
         """Where what pads a pass is written: a page that is nobody's."""
-        self.pool = PagePool(pages)
+        self.pool = PagePool(pages, in_rows=device.type == "cpu")
         self.shares = True
         """Whether sessions find what others have left."""
         self.queried_tokens = 0

@@ -6,6 +6,7 @@ between passes.
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -23,6 +24,8 @@ from services.engine.step import Step
 from services.errors import PeerLost
 
 log = structlog.get_logger()
+
+_LAST_WORDS_S = 1.0
 
 _ENDED = "the engine has ended"
 """Another pod may have one that has not."""
@@ -62,6 +65,7 @@ class Engine:
         self._changed = threading.Condition()
         self._stopping = False
         self._ended = False
+        self._turn_began: float | None = None
         loaded: Future[Model] = Future()
         self._worker = threading.Thread(
             target=self._load_and_work, args=(load, loaded), name="engine", daemon=True
@@ -71,8 +75,14 @@ class Engine:
 
     @property
     def alive(self) -> bool:
-        """Whether the worker runs."""
-        return self._worker.is_alive()
+        """Whether the worker runs, and nobody gave up on it."""
+        return self._worker.is_alive() and not self._ended
+
+    @property
+    def turn_s(self) -> float:
+        """How long the worker has been at its turn, a pass and what belongs to it; 0: it waits."""
+        began = self._turn_began
+        return 0.0 if began is None else time.perf_counter() - began
 
     def open(self) -> Session:
         """A new session, without tokens."""
@@ -133,11 +143,26 @@ class Engine:
             self.close(session.forks.pop())
 
     def stop(self) -> None:
-        """Ends the worker after the pass that runs now."""
+        """Ends the worker after the pass that runs now; waits no more for one that was given up."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
-        self._worker.join()
+            timeout_s = _LAST_WORDS_S if self._ended else None
+        self._worker.join(timeout_s)
+
+    def give_up(self) -> None:
+        """Nobody waits for the worker any more: all steps fail, and it ends if it ever goes on.
+
+        For one that hangs, and as its last act.
+        """
+        with self._changed:
+            self._ended = True
+            self._let_go()
+            self._running.clear()
+            for session in self._sessions:
+                while session.steps:
+                    session.steps.popleft().step.fail(PeerLost(_ENDED))
+                self._tell_drained(session)
 
     def _load_and_work(self, load: Callable[[], Model], loaded: "Future[Model]") -> None:
         try:
@@ -159,14 +184,15 @@ class Engine:
             log.exception("the worker failed")
             raise
         finally:
-            self._give_up()
+            self.give_up()
 
     def _schedule(self) -> "list[tuple[Session, Queued]] | None":
         """All sessions that have a step, and it; waits for one; None: stop."""
         with self._changed:
+            self._turn_began = None
             while True:
                 self._let_go()
-                if self._stopping:
+                if self._stopping or self._ended:
                     return None
                 turn = []
                 for session in self._turn:
@@ -182,27 +208,18 @@ class Engine:
                     continue
                 self._turn.clear()
                 self._running.update(session for session, _ in turn)
+                self._turn_began = time.perf_counter()
                 return turn
 
     def _let_go(self) -> None:
         """Frees the pages of sessions that are closed."""
         while self._leaving:
             session = self._leaving.pop()
-            session.slot.truncate(0)
+            if not self._ended:  # a pass that hangs may still use them
+                session.slot.truncate(0)
             self._sessions.pop(session, None)
             assert session.closed is not None, "closing made it"
             _tell(session.closed)
-
-    def _give_up(self) -> None:
-        """The worker ends: nobody waits for it any more."""
-        with self._changed:
-            self._ended = True
-            self._let_go()
-            self._running.clear()
-            for session in self._sessions:
-                while session.steps:
-                    session.steps.popleft().step.fail(PeerLost(_ENDED))
-                self._tell_drained(session)
 
     def _choose(self, turn: list[tuple[Session, Queued]]) -> list[Piece]:
         """Begins new steps, and chooses who takes part in the pass."""
@@ -241,6 +258,8 @@ class Engine:
         waiting: list[Session] = []
         served: list[Session] = []
         with self._changed:
+            if self._ended:
+                return
             self._running.clear()
             for session, queued in turn:
                 if session.closed is not None:

@@ -62,6 +62,7 @@ def plan_cache(
     device: torch.device,
     *,
     budget: int | None = None,
+    share: float | None = None,
     slots: int | None = None,
 ) -> CachePlan:
     """Chooses how large the cache is.
@@ -71,6 +72,7 @@ def plan_cache(
         dtype: of keys and values.
         device: where they lie.
         budget: bytes; None: a share of what is free, and no more than the slots can fill.
+        share: this one; None: the device's.
         slots: sessions at once; None: as many as the budget holds of an average length.
 
     Raises:
@@ -85,7 +87,8 @@ def plan_cache(
     most_slots = slots or _MOST_SLOTS[device.type]
     if budget is None:
         fillable = most_slots * -(-context // PAGE) * each
-        budget = min(int(_SHARE_OF_FREE[device.type] * _free(device)), fillable)
+        share = share or _SHARE_OF_FREE[device.type]
+        budget = min(int(share * _free(device)), fillable)
     pages = budget // each
     if not pages:
         raise ModelUnsupported(
@@ -104,5 +107,6 @@ def plan_cache(
 
 def _free(device: torch.device) -> int:
     if device.type == "cuda":
+        torch.cuda.empty_cache()  # what quantising or a pass has left
         return int(torch.cuda.mem_get_info(device)[0])
     return int(psutil.virtual_memory().available)

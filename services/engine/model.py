@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,51 +16,19 @@ from services.engine.batch import Packed, Part, pack
 from services.engine.cache import KeyValueCache, Slot
 from services.engine.compiling import compiled
 from services.engine.decoder import Decoder, can_decode, join_projections
-from services.engine.fingerprint import tokenizer_fingerprint, weights_fingerprint
+from services.engine.facts import ModelFacts, end_token_ids, facts_of
+from services.engine.fingerprint import weights_fingerprint
 from services.engine.linear import can_pack
-from services.engine.memory import CachePlan, plan_cache
+from services.engine.memory import plan_cache
 from services.engine.short_head import shorten_head
 from services.engine.support import check_attention, check_supported
-from services.engine.weights import Weights, lay_out, leave_files, weight_bytes
+from services.engine.weights import Weights, lay_out, leave_files
 from services.errors import EngineFailed, ModelUnsupported
 
 INDUCTOR = "inductor"
 """torch.compile's own backend."""
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-
-@dataclass(frozen=True)
-class ModelFacts:
-    """What a model says of itself."""
-
-    name: str
-    """Name of its folder, with the one above."""
-    weights_fingerprint: str
-    tokenizer_fingerprint: str
-    tokenizer_json: bytes
-    chat_template: str
-    """Empty where there is none."""
-    special_tokens: dict[str, str]
-    """By the names that chat templates use: bos_token, eos_token, ..."""
-    vocabulary_size: int
-    """Entries of the tokenizer; output entries beyond it are masked."""
-    context_length: int
-    """Tokens of a session: what the model takes, or the whole cache where that is less."""
-    end_token_ids: tuple[int, ...]
-    dtype: str
-    device: str
-    weights: str
-    """What they are kept in: the dtype, float16 (of a float32 model, exactly), int8 or int4."""
-    weight_bytes: int
-    """Every copy of them that is kept."""
-    slots: int
-    """Sessions at once."""
-    cache_tokens: int
-    """Tokens of all sessions together."""
-    cache_bytes: int
-    draft_vocabulary: int = 0
-    """Tokens that a drafter was asked to keep to; 0: it says all."""
 
 
 class Model:
@@ -184,6 +152,7 @@ def load(
     dtype: str = "auto",
     weights: Weights = "auto",
     cache_bytes: int | None = None,
+    cache_share: float | None = None,
     slots: int | None = None,
     backend: str | None = None,
     draft_vocabulary: int | None = None,
@@ -197,6 +166,7 @@ def load(
         weights: what its weights are kept in: auto loses nothing, bfloat16 names the dtype,
             bfloat16+float16 keeps them twice, int8 and int4 round them.
         cache_bytes: budget of the cache; None: a share of the free memory.
+        cache_share: this share; None: a quarter on the CPU, four fifths on a device.
         slots: sessions at once; None: what the cache has room for.
         backend: of torch.compile, such as inductor; None: the model is not compiled.
         draft_vocabulary: how many of the first tokens a drafter may say, beside the tokenizer's
@@ -226,76 +196,38 @@ def load(
         check_attention(module)
         if draft_vocabulary is not None:
             tokenizer = json.loads((folder / "tokenizer.json").read_bytes())
-            shorten_head(module, tokenizer, draft_vocabulary, _end_token_ids(module))
-        if decodes := where.type == "cpu" and backend is None and can_decode(module):
-            join_projections(module, gates=weights in ("int8", "int4"))
+            shorten_head(module, tokenizer, draft_vocabulary, end_token_ids(module))
+        on_cpu = where.type == "cpu"
+        if decodes := backend is None and can_decode(module):
+            # Where the products of a CPU apply the gate, it stays its own.
+            join_projections(module, gates=not on_cpu or weights in ("int8", "int4"))
         kept_in = lay_out(module, weights, precision, where, compiles=backend == INDUCTOR)
-        leave_files(module)
-        plan = plan_cache(config, precision, where, budget=cache_bytes, slots=slots)
-        facts = _facts(folder, module, plan, kept_in, fingerprint.result())
-        facts = replace(facts, draft_vocabulary=draft_vocabulary or 0)
-    return Model(module, facts, plan.make(), where, backend=backend, decodes=decodes)
-
-
-def _facts(
-    folder: Path,
-    module: PreTrainedModel,
-    plan: CachePlan,
-    weights: str,
-    fingerprint: str,
-) -> ModelFacts:
-    text = module.config.get_text_config(decoder=True)
-    tokenizer_json = (folder / "tokenizer.json").read_bytes()
-    size = _vocabulary_size(json.loads(tokenizer_json))
-    if size > text.vocab_size:
-        raise ModelUnsupported(
-            f"{folder}: the tokenizer has {size} entries, the model only {text.vocab_size}"
+        if on_cpu:
+            leave_files(module)
+        else:
+            # cuDNN plans each shape anew, for up to half a second, and here each pass has another.
+            torch.backends.cuda.enable_cudnn_sdp(False)
+        plan = plan_cache(
+            config, precision, where, budget=cache_bytes, share=cache_share, slots=slots
         )
-    template, special = _chat(folder)
-    return ModelFacts(
-        name="/".join(folder.resolve().parts[-2:]),
-        weights_fingerprint=fingerprint,
-        tokenizer_fingerprint=tokenizer_fingerprint(tokenizer_json),
-        tokenizer_json=tokenizer_json,
-        chat_template=template,
-        special_tokens=special,
-        vocabulary_size=size,
-        context_length=min(int(text.max_position_embeddings), plan.tokens),
-        end_token_ids=_end_token_ids(module),
-        dtype=str(plan.dtype).removeprefix("torch."),
-        device=plan.device.type,
-        weights=weights,
-        weight_bytes=weight_bytes(module),
-        slots=plan.slots,
-        cache_tokens=plan.tokens,
-        cache_bytes=plan.bytes,
-    )
+        facts = facts_of(folder, module, plan, kept_in, fingerprint.result())
+        facts = replace(facts, draft_vocabulary=draft_vocabulary or 0)
+    model = Model(module, facts, plan.make(), where, backend=backend, decodes=decodes)
+    _try(model)
+    return model
 
 
-def _end_token_ids(module: PreTrainedModel) -> tuple[int, ...]:
-    ends = module.generation_config.eos_token_id
-    if ends is None:
-        ends = module.config.get_text_config(decoder=True).eos_token_id
-    return tuple(sorted([ends] if isinstance(ends, int) else ends or []))
+def _try(model: Model) -> None:
+    """A pass, which shows what is missing before anybody waits for an answer.
 
-
-def _vocabulary_size(tokenizer: dict[str, Any]) -> int:
-    vocab = tokenizer["model"]["vocab"]
-    ids = list(vocab.values()) if isinstance(vocab, dict) else list(range(len(vocab)))
-    return 1 + max(ids + [added["id"] for added in tokenizer.get("added_tokens", [])])
-
-
-def _chat(folder: Path) -> tuple[str, dict[str, str]]:
-    """The chat template's source and the special tokens that it may name."""
-    path = folder / "tokenizer_config.json"
-    config: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-    jinja = folder / "chat_template.jinja"
-    template = jinja.read_text() if jinja.is_file() else config.get("chat_template") or ""
-    if not isinstance(template, str):  # several named ones: the default serves
-        template = next((t["template"] for t in template if t["name"] == "default"), "")
-    special = {
-        key: value if isinstance(value, str) else value["content"]
-        for key in ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token")
-        if (value := config.get(key))
-    }
-    return template, special
+    Raises:
+        ModelUnsupported: it fails.
+    """
+    try:
+        model.to_host(model.logits([0], rows=1)[0, :1])
+    except Exception as error:
+        what = str(error).partition("\n")[0]
+        raise ModelUnsupported(
+            f"{model.facts.name} in {model.facts.weights} on {model.facts.device}: a pass fails: "
+            f"{type(error).__name__}: {what}"
+        ) from error

@@ -34,8 +34,15 @@ class Registered:
 class PagePool:
     """A fixed number of pages."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, *, in_rows: bool = True) -> None:
+        """All empty.
+
+        Args:
+            total: how many.
+            in_rows: whether neighbours are read without a copy, and so worth looking for.
+        """
         self.total = total
+        self._in_rows = in_rows
         self._references = [0] * total
         self._taken = np.zeros(total, dtype=bool)
         self._by_key: dict[Key, Registered] = {}
@@ -57,7 +64,7 @@ class PagePool:
         """A page for one holder, without content; None where there is none.
 
         Args:
-            after: the page that should lie before it: neighbours are read without a copy.
+            after: the page that should lie before it.
         """
         if self._empty:
             page = self._neighbour(after)
@@ -74,7 +81,9 @@ class PagePool:
         return page
 
     def _neighbour(self, after: int | None) -> int:
-        """The empty page behind ``after``, or one with much room behind it."""
+        """The empty page behind ``after``, or one with much room behind it; else the first."""
+        if not self._in_rows:
+            return int(self._taken.argmin())
         if after is not None and after + 1 < self.total and not self._taken[after + 1]:
             return after + 1
         edges = np.flatnonzero(np.diff(self._taken, prepend=True, append=True))

@@ -142,8 +142,9 @@ def _decided(group: list[Piece], logits: Tensor) -> list[tuple[Piece, Tensor]]:
             with costs_only(first.queued):
                 raise
             return []
-        alone = zip(group, logits.split(1), strict=True)
-        return [pair for piece, rows in alone for pair in _decided([piece], rows)]
+    # Not while the error is handled, as above.
+    alone = zip(group, logits.split(1), strict=True)
+    return [pair for piece, rows in alone for pair in _decided([piece], rows)]
 
 
 def _take(model: Model, decided: Sequence[tuple[Piece, Tensor]]) -> None:
@@ -151,7 +152,7 @@ def _take(model: Model, decided: Sequence[tuple[Piece, Tensor]]) -> None:
     if not decided:
         return
     values = [value.double() for _, value in decided]
-    host = model.to_host(torch.cat(values))  # the pass's only wait for the device
+    host = model.to_host(torch.cat(values))  # the wait for the device
     end = 0
     for (piece, _), value in zip(decided, values, strict=True):
         queued, start = piece.queued, end

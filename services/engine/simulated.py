@@ -24,8 +24,9 @@ from torch import Tensor
 from services.engine.batch import Part
 from services.engine.cache import KeyValueCache
 from services.engine.deadline import sleep_until
+from services.engine.facts import ModelFacts
 from services.engine.fingerprint import tokenizer_fingerprint
-from services.engine.model import Model, ModelFacts
+from services.engine.model import Model
 from services.engine.pages import PAGE
 from services.tokens import extend_hash
 

@@ -82,7 +82,7 @@ def to_drafts(blocks: Sequence[CheckedBlock], device: torch.device) -> Drafts:
 
     def tensor(values: list[list[T] | None], dtype: torch.dtype) -> Tensor | None:
         there = [value for value in values if value is not None]
-        return torch.tensor(there, dtype=dtype, device=device) if there else None
+        return torch.tensor(there, dtype=dtype).to(device, non_blocking=True) if there else None
 
     ids = tensor([block.ids for block in blocks], torch.int64)
     assert ids is not None, "every drafted token has an id"
@@ -105,7 +105,7 @@ def _stacked(blocks: Sequence[list[Listed]], device: torch.device) -> Candidates
     drops = bytearray().join(_padded(token.drops, width, -1) for token in listed)
     shape = len(blocks), -1, width
     both = (torch.frombuffer(values, dtype=torch.int64).view(shape) for values in (ids, drops))
-    return Candidates(*(values.to(device) for values in both))
+    return Candidates(*(values.to(device, non_blocking=True) for values in both))
 
 
 def _padded(values: "array[int]", width: int, filler: int) -> "array[int]":

@@ -7,7 +7,7 @@ import torch
 from cascade.v1 import expert_pb2 as pb
 from torch import Tensor
 
-from services.engine.model import ModelFacts
+from services.engine.facts import ModelFacts
 from services.engine.session import Session
 from services.engine.step import Feed, Step
 from services.errors import CascadeError, InvalidField
@@ -81,7 +81,7 @@ class DecodeStep(Step):
         positions = torch.tensor([step._position for step in steps])
         seeds = torch.cat([step._law.seeds for step in steps])
         p = Scaled.of(logits, first._law.law.sampling)
-        key = keys(seeds, positions, Purpose.EXPERT).to(logits.device)
+        key = keys(seeds, positions, Purpose.EXPERT).to(logits.device, non_blocking=True)
         choice = sample(p, key).unsqueeze(-1)
         if not first._log_probs:
             return choice.double()

@@ -8,7 +8,7 @@ import torch
 from cascade.v1 import expert_pb2 as pb
 from torch import Tensor
 
-from services.engine.model import ModelFacts
+from services.engine.facts import ModelFacts
 from services.engine.session import Session
 from services.engine.step import Feed, Step
 from services.errors import CascadeError, InvalidField

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -16,14 +17,15 @@ from services.engine.allocator import give_back_large_memory, keep_freed_memory
 from services.engine.engine import Engine
 from services.engine.model import INDUCTOR, Model, load
 from services.engine.simulated import SimulatedModel
-from services.errors import CascadeError, ModelUnsupported
+from services.errors import CascadeError, ModelUnsupported, PeerLost
 from services.pod.metrics import PodMetrics
 from services.pod.model_service import ModelServicer
 from services.pod.settings import PodSettings
 from services.pod.stream import Pod
+from services.serving.listener import PortInUse
 from services.serving.logs import configure_logs
 from services.serving.metrics import serve_metrics
-from services.serving.server import PortInUse, Server
+from services.serving.server import Server, end_at_once
 from services.serving.settings import problems
 from services.serving.slots import Slots
 
@@ -35,6 +37,7 @@ AddServicer = Callable[[Pod, grpc.aio.Server], None]
 def main(role: model_pb2.Role.ValueType, service: str, add_servicer: AddServicer) -> None:
     """Serves a model in a role until SIGTERM; exits with one clear line where it can't."""
     configure_logs()
+    end_at_once()
     give_back_large_memory()
     try:
         settings = PodSettings()
@@ -52,7 +55,7 @@ def main(role: model_pb2.Role.ValueType, service: str, add_servicer: AddServicer
     except ValidationError as error:
         print("\n".join(problems(error)), file=sys.stderr)
         sys.exit(2)
-    except (CascadeError, PortInUse) as error:
+    except (CascadeError, PortInUse, torch.OutOfMemoryError) as error:
         print(error, file=sys.stderr)
         sys.exit(2)
 
@@ -72,6 +75,7 @@ def _load(settings: PodSettings, role: model_pb2.Role.ValueType) -> Model:
         dtype=settings.dtype,
         weights=settings.weights,
         cache_bytes=settings.cache_bytes or None,
+        cache_share=settings.cache_share or None,
         slots=settings.slots or None,
         backend=INDUCTOR if settings.compile else None,
         draft_vocabulary=settings.draft_vocabulary or None,
@@ -104,12 +108,15 @@ async def _serve(
 ) -> None:
     slots = Slots(engine.model.facts.slots, settings.max_waiting)
     models = model_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
-    server = Server(settings, [service, models])
-    pod = Pod(engine, slots, metrics)
-    add_servicer(pod, server.grpc)
-    model_pb2_grpc.add_ModelServiceServicer_to_server(
-        ModelServicer(role, engine.model.facts, slots), server.grpc
+    server = Server(
+        settings,
+        [service, models],
+        on_end=lambda: slots.refuse(PeerLost("the server takes no new sessions: it is to end")),
     )
+    pod = Pod(engine, slots, metrics)
+    server.add(partial(add_servicer, pod))
+    models_servicer = ModelServicer(role, engine.model.facts, slots)
+    server.add(partial(model_pb2_grpc.add_ModelServiceServicer_to_server, models_servicer))
 
     metrics.watch(engine, slots, asyncio.get_running_loop())
     serve_metrics(settings, metrics.registry)
@@ -117,4 +124,8 @@ async def _serve(
     async def closing() -> None:
         await asyncio.to_thread(engine.stop)
 
-    await server.serve(healthy=lambda: engine.alive, closing=closing, end_sessions=pod.end_sessions)
+    await server.serve(
+        healthy=lambda: pod.healthy(settings.longest_pass_s),
+        closing=closing,
+        end_sessions=pod.end_sessions,
+    )

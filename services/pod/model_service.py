@@ -6,7 +6,7 @@ import grpc
 from cascade.v1 import model_pb2 as pb
 from cascade.v1 import model_pb2_grpc
 
-from services.engine.model import ModelFacts
+from services.engine.facts import ModelFacts
 from services.serving.slots import Slots
 
 _PART_BYTES = 1 << 20

@@ -7,7 +7,7 @@ import torch
 from cascade.v1 import law_pb2 as pb
 from torch import Tensor
 
-from services.engine.model import ModelFacts
+from services.engine.facts import ModelFacts
 from services.engine.session import Session
 from services.engine.step import Feed, Step
 from services.errors import CascadeError, InvalidField
@@ -18,6 +18,8 @@ from services.rules.unscaled import OfLogits
 
 MAX_CONTINUATION = 256
 MAX_CANDIDATES = 1024
+PIECE = 64
+"""Tokens that are scored at a time: the logits of more would take memory that nobody counted."""
 
 
 class ScoreStep(Step):
@@ -40,6 +42,7 @@ class ScoreStep(Step):
         self._sampling = sampling
         self._context_length = facts.context_length
         self._emit = emit
+        self._scored = pb.ScoredText(step_id=request.step_id)
         count = len(request.continuation)
         if not 1 <= count <= MAX_CONTINUATION:
             raise InvalidField(
@@ -53,6 +56,8 @@ class ScoreStep(Step):
             raise InvalidField(
                 ("also", f"must have none or {count} entries, got {len(request.also)}")
             )
+        if (most := max((len(entry.ids) for entry in request.also), default=0)) > MAX_CANDIDATES:
+            raise InvalidField(("also", f"must have at most {MAX_CANDIDATES} ids each, got {most}"))
         for field, ids in (
             ("append", request.append),
             ("continuation", request.continuation),
@@ -70,9 +75,15 @@ class ScoreStep(Step):
         return True
 
     def feed(self, session: Session) -> Feed:
-        """The context that the model has not seen, and all but the last token to score."""
-        continuation = list(self._request.continuation)
-        return Feed(session.unseen() + continuation[:-1], rows=len(continuation))
+        """The context that the model has not seen, and all but the last token to score next."""
+        piece = list(self._request.continuation[self._piece])
+        return Feed(session.unseen() + piece[:-1], rows=len(piece))
+
+    @property
+    def _piece(self) -> slice:
+        """What is scored next."""
+        start = len(self._scored.positions)
+        return slice(start, start + PIECE)
 
     @property
     def group(self) -> Hashable:
@@ -91,12 +102,12 @@ class ScoreStep(Step):
 
     def _columns(self, logits: Tensor) -> Tensor:
         """Of logits [rows, V]: float64 [rows * columns]."""
-        request, width = self._request, self._width
-        x = torch.tensor(list(request.continuation), device=logits.device).unsqueeze(-1)
+        request, piece, width = self._request, self._piece, self._width
+        x = torch.tensor(list(request.continuation[piece]), device=logits.device).unsqueeze(-1)
         # The most likely tokens, then those asked for beside them.
         ids = logits.topk(min(request.candidates, logits.shape[-1])).indices
         if request.also:
-            also = [[*entry.ids, *[0] * (width - len(entry.ids))] for entry in request.also]
+            also = [[*entry.ids, *[0] * (width - len(entry.ids))] for entry in request.also[piece]]
             ids = torch.cat([ids, torch.tensor(also, device=ids.device)], -1)
         of_x, listed = OfLogits(logits, x), OfLogits(logits, ids)
         scalars = [of_x.log_at, of_x.log_top, of_x.entropy]
@@ -109,23 +120,24 @@ class ScoreStep(Step):
 
     def take(self, session: Session, decided: list[float]) -> bool:
         """What each token scores."""
-        request = self._request
-        count = len(request.continuation)
-        session.tokens.extend(request.continuation)
-        scored = pb.ScoredText(step_id=request.step_id)
-        columns = len(decided) // count
+        request, scored = self._request, self._scored
+        piece = range(len(request.continuation))[self._piece]
+        session.tokens.extend(request.continuation[self._piece])
+        columns = len(decided) // len(piece)
         scalars = 4 if self._sampling.temperature else 3
         m = (columns - scalars) // 3
-        for j in range(count):
-            row = decided[j * columns : (j + 1) * columns]
+        for i, j in enumerate(piece):
+            row = decided[i * columns : (i + 1) * columns]
             log_prob, top, entropy, *rest = row
             position = scored.positions.add(log_prob=log_prob, top_log_prob=top, entropy=entropy)
             if self._sampling.temperature:
                 position.log_normalizer, *rest = rest
             wanted = m - self._width + len(request.also[j].ids) if request.also else m
-            position.ids.extend(int(i) for i in rest[:wanted])
+            position.ids.extend(int(token) for token in rest[:wanted])
             position.log_probs.extend(rest[m : m + wanted])
             position.scaled_log_probs.extend(rest[2 * m : 2 * m + wanted])
+        if piece.stop < len(request.continuation):
+            return False
         scored.timing.CopyFrom(to_proto(self.timing))
         self._emit(scored)
         return True

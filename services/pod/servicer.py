@@ -10,7 +10,7 @@ import grpc
 from cascade.v1 import drafter_pb2, expert_pb2
 from google.protobuf.message import DecodeError, Message
 
-from services.engine.model import ModelFacts
+from services.engine.facts import ModelFacts
 from services.engine.step import Step
 from services.errors import CascadeError, InvalidField
 from services.pod.law import SessionLaw

@@ -37,8 +37,11 @@ class PodSettings(ServerSettings):
     threads: int = Field(default=0, ge=0)
     """CPU threads.  0: as many as there are cores."""
     cache_bytes: ByteSize = Field(default=ByteSize(0), ge=0)
-    """Memory for the sessions' keys and values, such as 1GiB.  0: a quarter of what is free on the
-    CPU, four fifths on a device, and no more than the slots can fill."""
+    """Memory for the sessions' keys and values, such as 1GiB.  0: ``cache_share``, and no more than
+    the slots can fill."""
+    cache_share: float = Field(default=0.0, ge=0, lt=1)
+    """Of the memory that is free once the model is loaded, where ``cache_bytes`` does not say.
+    0: a quarter on the CPU, four fifths on a device, which is taken to be this pod's alone."""
     share_prefixes: bool = True
     """Whether sessions that begin with the same tokens share what the cache holds of them."""
     slots: int = Field(default=0, ge=0, le=4096)
@@ -49,8 +52,16 @@ class PodSettings(ServerSettings):
     gather: float = Field(default=0.0, ge=0.0, le=10.0)
     """How long a pass waits for sessions that were in the last one, as a share of that one's time.
     Worth it where drafter and expert share their hardware."""
+    pass_limit_s: float = Field(default=0.0, ge=0)
+    """Seconds that a pass may take.  Then the pod gives up: its health fails, and its sessions go
+    on elsewhere.  0: 300, and 1800 with --compile, whose first passes take long."""
     max_waiting: int = Field(default=64, ge=0)
     """Sessions that may wait for a slot; more are refused."""
+
+    @property
+    def longest_pass_s(self) -> float:
+        """What ``pass_limit_s`` comes to."""
+        return self.pass_limit_s or (1800.0 if self.compile else 300.0)
 
     @model_validator(mode="after")
     def _has_one_model(self) -> Self:

@@ -27,6 +27,10 @@ Emit = Callable[[Response | CascadeError], None]
 """Hands a result of a step, or the error that ends the session, to the stream.  Thread-safe."""
 
 
+MAX_UNANSWERED = 4096
+"""Steps of a session that wait, or results that its router has not read."""
+
+
 class Pod:
     """An engine, the slots for its sessions, and whether new ones are welcome."""
 
@@ -37,6 +41,13 @@ class Pod:
         self.slots = slots
         self._metrics = metrics
         self._open: set[asyncio.Queue[Any]] = set()
+
+    def healthy(self, longest_pass_s: float) -> bool:
+        """Whether the engine works.  A pass that takes longer is taken for one that never ends."""
+        if self.engine.alive and self.engine.turn_s > longest_pass_s:
+            log.error("a pass does not end: the pod gives up", seconds=round(self.engine.turn_s, 1))
+            self.engine.give_up()
+        return self.engine.alive
 
     def end_sessions(self) -> None:
         """Ends them all with UNAVAILABLE, so that their routers go on elsewhere."""
@@ -101,6 +112,11 @@ class Pod:
         try:
             async for request in requests:
                 step = make_step(request, emit)
+                if max(len(session.steps), results.qsize()) >= MAX_UNANSWERED:
+                    unread = f"{len(session.steps)} steps and {results.qsize()} results"
+                    raise InvalidField(
+                        ("step", f"must have fewer than {MAX_UNANSWERED} before it, got {unread}")
+                    )
                 record.step()
                 self.engine.submit(session, step)
             await asyncio.wrap_future(self.engine.drain(session))

@@ -81,9 +81,11 @@ def verify(
     # The expert's own tokens, where they take no noise or the drafter's.
     own: Tensor | None = None
     if rows.greedy or law.coupled:
-        own = sample(rows, keys(seeds.unsqueeze(1), here, Purpose.EXPERT).to(x.device))
+        own = sample(
+            rows, keys(seeds.unsqueeze(1), here, Purpose.EXPERT).to(x.device, non_blocking=True)
+        )
     if law.form is Form.RESIDUAL and not law.coupled:
-        coin = uniform(key(Purpose.ACCEPT)).to(x.device)
+        coin = uniform(key(Purpose.ACCEPT)).to(x.device, non_blocking=True)
         threshold = coin * at.of_x(at.q)
         accept = threshold < at.of_x(at.target.at)
         trusted = accept & (threshold >= at.of_x(at.p))
@@ -102,11 +104,13 @@ def verify(
     if own is not None:
         replacement = own[row]
     elif law.form is Form.GATE:
-        replacement = sample(p[row], key(Purpose.EXPERT).to(x.device)[row])
+        replacement = sample(p[row], key(Purpose.EXPERT).to(x.device, non_blocking=True)[row])
     else:
         pi = Target(at.target.at[row], at.target.rest[row])
         weights = log_residual(pi, at.ids[row], at.q[row], p[row])
-        replacement = gumbel_max(weights, key(Purpose.RESAMPLE).to(x.device)[row])
+        replacement = gumbel_max(
+            weights, key(Purpose.RESAMPLE).to(x.device, non_blocking=True)[row]
+        )
     after = own[:, n] if bonus and own is not None else torch.full_like(accepted, -1)
     token = torch.where(accepted == n, after, after.scatter(0, who, replacement))
     distance = (at.target.at - at.p).clamp(min=0).sum(-1)

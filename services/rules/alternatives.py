@@ -36,7 +36,7 @@ def alternatives(
         own = law.coupled or law.form is Form.GATE
         key = keys(seeds, positions, Purpose.EXPERT if own else Purpose.RESAMPLE)
         ids = drafted.candidates.ids
-        noise = gumbel_at(key.to(ids.device), ids, logits.shape[-1])
+        noise = gumbel_at(key.to(ids.device, non_blocking=True), ids, logits.shape[-1])
         scores = drafted.candidates.probabilities().log() + noise
     scores = torch.where(ids == drafted.ids.unsqueeze(-1), -torch.inf, scores)
     best = scores.topk(min(count, scores.shape[-1]))

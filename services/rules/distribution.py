@@ -194,18 +194,17 @@ def _leading(top: Tensor, mass: Tensor, top_p: float) -> Tensor:
 def _nucleus_part(logits: Tensor, total: Tensor, top_p: float) -> tuple[Tensor, Tensor, Tensor]:
     """The most likely tokens with ``top_p`` of the mass, and more: logits, ids, mass [..., m].
 
-    A full sort of a large vocabulary is slow on the CPU, and seldom needed to find them.  On CUDA
-    it is fast, and asking whether it is needed would wait for the device.
+    A full sort of a large vocabulary is slow, and seldom needed to find them: less so than asking
+    whether it is, for which a device is waited for.
     """
-    if logits.device.type == "cpu":
-        for look in _NUCLEUS_LOOKS:
-            if look < logits.shape[-1]:
-                top, ids = logits.topk(look)
-                mass = (top - total).exp()
-                # Without those that others, not listed, may be as likely as.
-                above = torch.where(top > top[..., -1:], mass, 0)
-                if bool((above.sum(-1) >= top_p).all()):
-                    return top, ids, mass
+    for look in _NUCLEUS_LOOKS:
+        if look < logits.shape[-1]:
+            top, ids = logits.topk(look)
+            mass = (top - total).exp()
+            # Without those that others, not listed, may be as likely as.
+            above = torch.where(top > top[..., -1:], mass, 0)
+            if bool((above.sum(-1) >= top_p).all()):
+                return top, ids, mass
     top, ids = logits.sort(-1, descending=True)
     return top, ids, (top - total).exp()
 

@@ -57,7 +57,7 @@ def sample_expert(logits: Tensor, sampling: Sampling, seeds: Tensor, positions: 
     Returns:
         int64 [S].
     """
-    key = keys(seeds, positions, Purpose.EXPERT).to(logits.device)
+    key = keys(seeds, positions, Purpose.EXPERT).to(logits.device, non_blocking=True)
     return sample(Scaled.of(logits, sampling), key)
 
 
@@ -92,7 +92,7 @@ def sample_draft(
         The tokens and the distribution that they were sampled from.
     """
     q = candidates(logits, sampling, k)
-    key = keys(seeds, positions, purpose).to(logits.device)
+    key = keys(seeds, positions, purpose).to(logits.device, non_blocking=True)
     noise = gumbel_at(key, q.ids, logits.shape[-1])
     choice = (q.probabilities().log() + noise).argmax(-1, keepdim=True)
     return Drafted(q.ids.gather(-1, choice).squeeze(-1), q)

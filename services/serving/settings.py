@@ -17,6 +17,9 @@ S = TypeVar("S", bound=BaseSettings)
 SHARED_GATHER = 0.5
 """``--gather`` of a drafter and an expert that share their hardware."""
 
+SHARED_CACHE = 0.25
+"""``--cache-share`` of such: they may come to ask what is free at the same moment."""
+
 
 def is_loopback(host: str) -> bool:
     """Whether an address or name is this machine's own alone."""

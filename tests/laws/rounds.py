@@ -11,7 +11,8 @@ from torch import Tensor
 from services.drafter.draft import DraftStep
 from services.engine.batch import Part
 from services.engine.cache import KeyValueCache
-from services.engine.model import Model, ModelFacts
+from services.engine.facts import ModelFacts
+from services.engine.model import Model
 from services.engine.pages import PAGE
 from services.engine.passes import begin, run
 from services.engine.schedule import CHUNK, choose, left

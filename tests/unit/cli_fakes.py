@@ -156,6 +156,7 @@ def main() -> None:
         "device",
         "weights",
         "gather",
+        "cache-share",
         "draft-vocabulary",
         "draft-ahead",
         "drafter",

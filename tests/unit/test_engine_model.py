@@ -15,11 +15,12 @@ from transformers import (
     PretrainedConfig,
 )
 
-from services.engine import linear
+from services.engine import linear, memory
 from services.engine.batch import Part
 from services.engine.fingerprint import tokenizer_fingerprint, weights_fingerprint
 from services.engine.linear import FILLED_ROWS, PackedLinear, can_pack, choose_rows
-from services.engine.model import INDUCTOR, choose_dtype, load
+from services.engine.model import INDUCTOR, Model, choose_dtype, load
+from services.engine.pages import PAGE
 from services.engine.support import check_attention, check_supported
 from services.engine.weights import pack_linears
 from services.errors import ModelUnsupported
@@ -240,7 +241,10 @@ def test_a_compiled_model_computes_the_same(backend: str) -> None:
 
 @pytest.mark.parametrize("pads", [False, True])
 def test_sessions_that_share_calls_compute_the_same(pads: bool) -> None:
-    """As on a device: gathered pages, padded to the longest session, and not in their order."""
+    """As on a device: gathered pages, padded to the longest session, and not in their order.
+
+    What has become of another session's numbers is nothing to them.
+    """
     alone, together = (load(TINY / "expert", device="cpu", dtype="float32") for _ in range(2))
     together.together, together._pads = True, pads
     for layer in (*together.cache.keys, *together.cache.values):
@@ -248,6 +252,11 @@ def test_sessions_that_share_calls_compute_the_same(pads: bool) -> None:
     lengths = [3, 20, 17, 22, 41, 90, 18]
     results = []
     for model in (alone, together):
+        sick = model.new_slot()
+        model.forward(sick, [1, 2, 3], 1)
+        assert sick.pages == [0]
+        for layer in (*model.cache.keys, *model.cache.values):
+            layer[:PAGE] = torch.nan
         slots = [model.new_slot() for _ in lengths]
         for i, (slot, length) in enumerate(zip(slots, lengths, strict=True)):
             model.forward(slot, [(7 * i + j) % 256 for j in range(length)], 1)
@@ -259,3 +268,26 @@ def test_sessions_that_share_calls_compute_the_same(pads: bool) -> None:
             results.append(model.run(parts))
     for one, other in zip(results[:3], results[3:], strict=True):
         torch.testing.assert_close(other, one, atol=1e-4, rtol=0)
+
+
+def test_a_model_whose_passes_fail_is_refused_as_it_is_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A device without the kernel, or the memory, for it: not each session is to find that out."""
+
+    def no_kernel(model: Model, packed: object) -> torch.Tensor:
+        raise RuntimeError("no kernel image is available\nfor this device")
+
+    monkeypatch.setattr(Model, "compute", no_kernel)
+    with pytest.raises(ModelUnsupported, match=r"a pass fails: .*no kernel image is available$"):
+        load(TINY / "drafter", device="cpu", dtype="float32")
+
+
+def test_a_share_of_what_is_free_is_the_caches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_free", lambda device: 8 << 20)
+    found = {
+        share: load(TINY / "drafter", device="cpu", dtype="float32", cache_share=share).facts
+        for share in (None, 0.25, 0.5)
+    }
+    assert found[None].cache_bytes == found[0.25].cache_bytes > 0
+    assert found[0.5].cache_bytes == pytest.approx(4 << 20, rel=0.02)

@@ -122,6 +122,13 @@ def test_the_same_tokens_after_another_prefix_are_another_page() -> None:
     assert pool.register(3, ROOT, tokens) == serial, "there already"
 
 
+def test_where_neighbours_are_worth_nothing_the_first_empty_page_is_given() -> None:
+    pool = PagePool(64, in_rows=False)
+    assert [pool.take(after=40) for _ in range(6)] == list(range(6))
+    pool.release(2)
+    assert [pool.take(), pool.take()] == [2, 6]
+
+
 def test_neighbours_are_given_where_they_can_be() -> None:
     pool = PagePool(64)
     starts = [pool.take() for _ in range(4)]

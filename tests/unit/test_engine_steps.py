@@ -1,6 +1,7 @@
 """The engine's turn-taking: order, superseding, draining, closing, failing."""
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from itertools import count
@@ -256,6 +257,33 @@ def test_a_device_that_is_lost_ends_the_engine_and_sessions_go_elsewhere(
     engine.stop()
     assert not engine.alive
     assert "the worker failed" in capsys.readouterr().out
+
+
+def test_an_engine_that_was_given_up_waits_for_nobody_and_ends_if_it_goes_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    engine = Engine(lambda: SimulatedModel(Simulation(), drafts=False))
+    assert engine.turn_s == 0
+    gate, log = threading.Event(), list[str]()
+    steps = [Count("hangs", 2, log, gate), Count("waits", 2, log)]
+    hangs, waits = (engine.open() for _ in steps)
+    engine.submit(hangs, steps[0])
+    while not (before := engine.turn_s):
+        time.sleep(0.01)
+    engine.submit(waits, steps[1])
+    assert engine.alive
+    assert engine.turn_s > before
+    engine.give_up()
+    assert not engine.alive
+    for session, step in zip((hangs, waits), steps, strict=True):
+        assert isinstance(step.error.result(20), PeerLost)
+        engine.close(session).result(20)
+    engine.stop()
+    gate.set()
+    engine._worker.join(20)
+    assert not engine._worker.is_alive()
+    assert log in ([], ["hangs"]), "no step goes on"
+    assert "failed" not in capsys.readouterr().out
 
 
 def test_a_step_that_is_superseded_as_it_begins_makes_no_forks(engine: Engine) -> None:
