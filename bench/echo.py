@@ -4,6 +4,7 @@ Between two machines bytes take the link's time and nothing else.  A relay takes
 millisecond beside that, in each direction: its thread wakes up, reads, reckons, waits, and writes.
 """
 
+import contextlib
 import socket
 import time
 from contextlib import ExitStack
@@ -69,6 +70,6 @@ def _serve(pipe: Connection) -> None:
 
 def _answer(connection: socket.socket) -> None:
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    with connection:
+    with connection, contextlib.suppress(ConnectionError):
         while data := connection.recv(_BYTES):
             connection.sendall(data)

@@ -6,6 +6,7 @@ milliseconds, would double a short latency.
 """
 
 import asyncio
+import contextlib
 import random
 import selectors
 import socket
@@ -220,7 +221,8 @@ class _End(asyncio.Protocol):
             if data:
                 self.transport.write(data)
             else:
-                self.transport.write_eof()
+                with contextlib.suppress(OSError):  # it may be gone, and not yet told
+                    self.transport.write_eof()
                 self.told_end = True
                 self._connection.close_if_done()
         if self._due and not self._full:

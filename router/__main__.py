@@ -8,7 +8,7 @@ import structlog
 from cascade.v1 import model_pb2, router_pb2, router_pb2_grpc
 from pydantic import ValidationError
 
-from router.access import Guard, load_keys
+from router.access import Gate, Guard, load_keys
 from router.discovery import discover
 from router.metrics import RouterMetrics
 from router.pace import Overlap
@@ -18,9 +18,10 @@ from router.servicer import RouterServicer
 from router.settings import RouterSettings
 from router.text.errors import TextError
 from services.errors import CascadeError
+from services.serving.listener import PortInUse
 from services.serving.logs import configure_logs
 from services.serving.metrics import serve_metrics
-from services.serving.server import PortInUse, Server
+from services.serving.server import Server, end_at_once
 from services.serving.settings import problems, read
 from services.serving.slots import Slots
 from services.serving.watched import Watched
@@ -30,10 +31,11 @@ log = structlog.get_logger()
 
 async def _serve(settings: RouterSettings) -> None:
     name = router_pb2.DESCRIPTOR.services_by_name["RouterService"].full_name
-    server = Server(settings, [name])
     slots = Slots(settings.max_sessions, settings.max_waiting)
     metrics = RouterMetrics(slots)
     guard = _guard(settings, slots, metrics)
+    gate = Gate(name, guard, metrics)
+    server = Server(settings, [name], for_clients=True, interceptors=[gate])
     drafters, experts = (
         Pool(
             role,
@@ -54,10 +56,14 @@ async def _serve(settings: RouterSettings) -> None:
     )
     pair = await connect_pair(drafters, experts, settings.connect_timeout_s)
     overlap = Overlap(settings.draft_ahead, settings.alternatives)
-    servicer = RouterServicer(pair, guard, metrics, overlap)
-    router_pb2_grpc.add_RouterServiceServicer_to_server(servicer, server.grpc)
+    servicer = RouterServicer(pair, guard, metrics, overlap, settings.unread_limit_s)
+    server.add(partial(router_pb2_grpc.add_RouterServiceServicer_to_server, servicer))
     serve_metrics(settings, metrics.registry)
-    await server.serve(healthy=lambda: True, closing=pair.close)
+
+    def healthy() -> bool:
+        return not (drafters.refuses_all or experts.refuses_all)
+
+    await server.serve(healthy=healthy, closing=pair.close)
 
 
 def _guard(settings: RouterSettings, slots: Slots, metrics: RouterMetrics) -> Guard:
@@ -71,6 +77,7 @@ def _guard(settings: RouterSettings, slots: Slots, metrics: RouterMetrics) -> Gu
 def main() -> None:
     """Serves until SIGTERM; exits with one clear line where it can't."""
     configure_logs()
+    end_at_once()
     try:
         settings = read(RouterSettings)
         log.info("settings", **settings.model_dump())

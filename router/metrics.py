@@ -71,8 +71,12 @@ class RouterMetrics:
         try:
             yield
         except BaseException as error:
-            self._failed.labels(type(error).__name__).inc()
+            self.failed(error)
             raise
+
+    def failed(self, error: BaseException) -> None:
+        """A request ended with an error."""
+        self._failed.labels(type(error).__name__).inc()
 
     @contextmanager
     def asked(self, key: str) -> Iterator[None]:

@@ -3,6 +3,7 @@
 import math
 import secrets
 from dataclasses import dataclass
+from functools import cached_property
 
 from cascade.v1 import law_pb2, router_pb2
 
@@ -11,6 +12,7 @@ from router.prompt import at_most, outside, prompt_tokens, prompt_violations
 from router.text import Tokenizer
 from services.errors import InvalidField
 from services.serving import law as laws
+from services.tokens import TokenSequence
 
 MAX_STOP_STRINGS = 16
 MAX_STOP_STRING_LENGTH = 256
@@ -44,6 +46,14 @@ class Request:
     """Whether the expert goes on alone where no drafter is left."""
     outlives_expert: bool = False
     """Whether the drafter goes on alone where no expert is left."""
+
+    @cached_property
+    def _hashed(self) -> TokenSequence:
+        return TokenSequence(self.prompt)
+
+    def tokens(self) -> TokenSequence:
+        """The prompt, for an answer to grow from.  The first time takes a moment for each token."""
+        return self._hashed.first(len(self.prompt))
 
     @property
     def final_token_ids(self) -> frozenset[int]:
@@ -86,7 +96,7 @@ def resolve(
         raise InvalidField(*violations)
     laws.check(law)
     prompt = prompt_tokens(request, tokenizer, context_length)
-    return Request(
+    resolved = Request(
         prompt=prompt,
         law=law,
         max_tokens=_max_tokens(request, len(prompt), context_length),
@@ -107,6 +117,8 @@ def resolve(
         ),
         outlives_expert=request.on_expert_loss == router_pb2.ON_LOSS_CONTINUE,
     )
+    resolved.tokens()  # here, where a long prompt holds nobody up
+    return resolved
 
 
 def _law(request: router_pb2.GenerateRequest) -> law_pb2.Law:

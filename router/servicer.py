@@ -4,6 +4,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from functools import partial
 
@@ -24,6 +25,7 @@ from router.recorder import Recorder
 from router.request import Request, resolve
 from router.strategies import STRATEGIES, Task
 from router.text import AnswerText
+from router.unread import while_read
 from services.errors import CascadeError
 from services.serving.status import abort
 
@@ -32,19 +34,39 @@ log = structlog.get_logger()
 _SHORT = 512
 """Bytes of a request whose prompt is tokenised in less time than a thread takes to begin."""
 
+_PROMPTS_AT_ONCE = 2
+"""That are tokenised: on threads of their own, so that nothing else waits for them."""
+
 Context = grpc.aio.ServicerContext[pb.GenerateRequest, pb.GenerateResponse]
 
 
 class RouterServicer(router_pb2_grpc.RouterServiceServicer):
     """Answers clients with the pods of a pair."""
 
-    def __init__(self, pair: Pair, guard: Guard, metrics: RouterMetrics, overlap: Overlap) -> None:
-        """``overlap``: where a request does not say."""
+    def __init__(
+        self,
+        pair: Pair,
+        guard: Guard,
+        metrics: RouterMetrics,
+        overlap: Overlap,
+        unread_limit_s: float,
+    ) -> None:
+        """Answers nobody yet.
+
+        Args:
+            pair: tokenizer and pods.
+            guard: who may ask, and when.
+            metrics: of all answers.
+            overlap: where a request does not say.
+            unread_limit_s: how long a client may let a response wait; 0: for ever.
+        """
         self._pair = pair
         self._guard = guard
         self._metrics = metrics
         self._overlap = overlap
+        self._unread_limit_s = unread_limit_s
         self._histories = Histories()
+        self._threads = ThreadPoolExecutor(_PROMPTS_AT_ONCE, "prompt")
 
     async def Generate(
         self, request: pb.GenerateRequest, context: Context
@@ -60,7 +82,8 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
                     with caller.prompt(len(resolved.prompt), lambda: recorder.began):
                         answering = self._answer(request_id, resolved, recorder, caller, context)
                         # Closed with this generator, not when it is collected: that frees slots.
-                        async with aclosing(answering) as responses:
+                        reading = while_read(answering, self._unread_limit_s, context)
+                        async with aclosing(reading) as responses:
                             async for response in responses:
                                 yield response
         except CascadeError as error:
@@ -78,7 +101,14 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         )
         if request.ByteSize() <= _SHORT and not uses_template(request, self._pair.tokenizer):
             return resolving()
-        return await asyncio.to_thread(resolving)
+        on_thread = asyncio.get_running_loop().run_in_executor(self._threads, resolving)
+        try:
+            return await asyncio.shield(on_thread)
+        except asyncio.CancelledError:
+            # One that has begun goes on: until it ends the call keeps its place, and its key's.
+            if not on_thread.cancel():
+                await asyncio.wait([on_thread])
+            raise
 
     async def _answer(
         self,

@@ -47,6 +47,9 @@ class RouterSettings(ServerSettings):
     """Answers at once."""
     max_waiting: int = Field(default=64, ge=0)
     """Requests that may wait for others to end; more are refused."""
+    unread_limit_s: float = Field(default=600.0, ge=0)
+    """Seconds that a client may leave a response unread, beyond what is on its way to it, before
+    its answer is ended.  0: no limit."""
     api_keys_file: str = ""
     """File of the API keys that may ask, as `cascade keys new` prints it.  Empty: everybody may."""
     peer_tls_ca: str = ""

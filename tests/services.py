@@ -5,8 +5,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +77,25 @@ def await_port(popen: "subprocess.Popen[bytes]", name: str, folder: Path) -> Pro
             raise RuntimeError(f"{name} does not serve:\n{log.read_text()}")
         time.sleep(0.05)
     return Process(popen, f"127.0.0.1:{port.read_text()}", log)
+
+
+@contextmanager
+def starting(folder: Path) -> Iterator[Callable[..., Process]]:
+    """Starts services one by one, and kills those that still run at the end.
+
+    What it gives takes a name, of which the part before a dash is the service, and flags.
+    """
+    with ExitStack() as stack:
+
+        def start(name: str, *flags: str) -> Process:
+            service = name.partition("-")[0]
+            module = service if service == "router" else f"services.{service}"
+            popen = launch(module, name, folder, *flags)
+            stack.callback(popen.wait, 30)
+            stack.callback(popen.kill)
+            return await_port(popen, name, folder)
+
+        yield start
 
 
 @contextmanager

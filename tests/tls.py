@@ -66,11 +66,11 @@ def _credentials() -> grpc.ChannelCredentials:
     )
 
 
-def open_channel(address: str) -> grpc.aio.Channel:
-    """A channel to a service of the tests."""
+def open_channel(address: str, *options: tuple[str, int]) -> grpc.aio.Channel:
+    """A channel to a service of the tests; ``options``: of gRPC's."""
     if ON:
-        return grpc.aio.secure_channel(address, _credentials())
-    return grpc.aio.insecure_channel(address)
+        return grpc.aio.secure_channel(address, _credentials(), options)
+    return grpc.aio.insecure_channel(address, options)
 
 
 def open_blocking_channel(address: str) -> grpc.Channel:

@@ -7,6 +7,7 @@ cores for pods that keep up with it.
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any, Literal
 
 from cascade.v1 import (
@@ -95,13 +96,12 @@ async def _serve(settings: PeerSettings) -> None:
     models = model_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
     server = Server(settings, [models])
     if drafts:
-        drafter_pb2_grpc.add_DrafterServiceServicer_to_server(_Drafter(), server.grpc)
+        server.add(partial(drafter_pb2_grpc.add_DrafterServiceServicer_to_server, _Drafter()))
     else:
-        expert_pb2_grpc.add_ExpertServiceServicer_to_server(_Expert(), server.grpc)
+        server.add(partial(expert_pb2_grpc.add_ExpertServiceServicer_to_server, _Expert()))
     role = model_pb2.ROLE_DRAFTER if drafts else model_pb2.ROLE_EXPERT
-    model_pb2_grpc.add_ModelServiceServicer_to_server(
-        ModelServicer(role, facts, Slots(facts.slots, 0)), server.grpc
-    )
+    servicer = ModelServicer(role, facts, Slots(facts.slots, 0))
+    server.add(partial(model_pb2_grpc.add_ModelServiceServicer_to_server, servicer))
 
     async def closing() -> None:
         """There is nothing to close."""

@@ -84,13 +84,18 @@ class Guard:
             Unauthenticated: no key, or one that is not known.
             Overloaded: the key's limits are reached, or too many calls wait.
         """
-        caller = self._identify(metadata)
+        caller = self.identify(metadata)
         with self._metrics.asked(caller.name), caller.allowance.session():
             async with self._slots.hold() as waited_s:
                 caller.waited_s = waited_s
                 yield caller
 
-    def _identify(self, metadata: Metadata) -> Caller:
+    def identify(self, metadata: Metadata) -> Caller:
+        """Whose key a call brings.
+
+        Raises:
+            Unauthenticated: no key, or one that is not known.
+        """
         if self._keys is None:
             return self._caller("")
         keys = self._keys.current()

@@ -58,7 +58,7 @@ class Breaker:
         return self._seen
 
     def opened(self) -> None:
-        """A session is open: others may begin.  The next failure opens the breaker again."""
+        """The pod is there: others may begin.  The next failure opens the breaker again."""
         if self.state is BreakerState.TRIED:
             self.state = BreakerState.CLOSED
 

@@ -23,14 +23,17 @@ class Load:
     """Of the slots; with what this router has opened since the pod told.  Never below 0."""
     waiting: int
     """Sessions that wait for a slot, with those opened since."""
+    failing: bool = False
+    """Whether a step of a session failed on it lately, which leaves its slots free."""
 
 
 def choose(pods: Iterable[Load], zone: str, prompt: Sequence[int]) -> Load | None:
     """The best pod; None: there is none.
 
-    One with a free slot comes before one with a queue, then one of the router's own zone, then the
-    one with more of its slots free, or the shorter queue.  Among equals the prompt's first tokens
-    decide, always alike, so that prompts that begin alike meet in one cache.
+    One whose steps fail comes last.  One with a free slot comes before one with a queue, then one
+    of the router's own zone, then the one with more of its slots free, or the shorter queue.  Among
+    equals the prompt's first tokens decide, always alike, so that prompts that begin alike meet in
+    one cache.
 
     Args:
         pods: those that may be given a session.
@@ -39,10 +42,10 @@ def choose(pods: Iterable[Load], zone: str, prompt: Sequence[int]) -> Load | Non
     """
     head = b"".join(token.to_bytes(4, "little") for token in prompt[:AFFINE_TOKENS])
 
-    def rank(pod: Load) -> tuple[bool, bool, float, bytes]:
+    def rank(pod: Load) -> tuple[bool, bool, bool, float, bytes]:
         far = bool(zone) and pod.zone != zone
         grade = -math.ceil(_GRADES * pod.free / pod.slots) if pod.free else pod.waiting / pod.slots
-        return not pod.free, far, grade, _affinity(head, pod.address)
+        return pod.failing, not pod.free, far, grade, _affinity(head, pod.address)
 
     return min(pods, key=rank, default=None)
 

@@ -2,15 +2,18 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
+import structlog
 from cascade.v1 import model_pb2 as pb
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from router.backoff import Backoff
 from router.pool.pod import Pod
+
+log = structlog.get_logger()
 
 EVERY_S = 1.0
 """Between two reports of a pod's load."""
@@ -46,7 +49,7 @@ async def _watch(
     health: Any = health_pb2_grpc.HealthStub(pod.channel)  # its types lack Watch
     backoff = Backoff(0.1, 2.0)
     while True:
-        with contextlib.suppress(grpc.aio.AioRpcError):
+        with _noted(pod):
             call = health.Watch(health_pb2.HealthCheckRequest())
             try:
                 async for response in call:
@@ -72,12 +75,22 @@ async def _refresh(pod: Pod, report: Report, changed: Callable[[], None]) -> Non
         await asyncio.sleep(pause.next_s())
         if pod.info is None:
             continue
-        try:
+        answers = False
+        with _noted(pod):
             info = await pod.ask(_ASK_S)
-        except grpc.aio.AioRpcError:
-            pod.answers = False
-        else:
-            pod.answers = True
             if pod.info is not None:
                 report(pod, info)
+            answers = True
+        pod.answers = answers
         changed()
+
+
+@contextlib.contextmanager
+def _noted(pod: Pod) -> Iterator[None]:
+    """What a pod that can't be reached, or says what nobody understands, is followed on after."""
+    try:
+        yield
+    except grpc.aio.AioRpcError:
+        pass
+    except Exception:
+        log.exception("a pod can't be followed", address=pod.address)

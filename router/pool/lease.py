@@ -27,7 +27,7 @@ class Lease:
         self._began = pod.breaker.began()
 
     def opened(self) -> None:
-        """The pod has a slot for the session: what others wait for, if it was left alone before."""
+        """The pod is there: what others wait for, if it was left alone before."""
         self.pod.breaker.opened()
 
     def answered(self) -> None:

@@ -1,6 +1,8 @@
 """One discovered pod: its channel, what it says of itself, whether it may be given a session."""
 
 import asyncio
+import math
+import time
 
 import grpc
 from cascade.v1 import model_pb2 as pb
@@ -13,6 +15,7 @@ from services.serving.channels import PLAIN, ClientTls, open_channel
 from services.serving.options import Options
 
 _PROBE_S = 1.0
+_FAILING_S = 10.0
 # A pod that comes back is reached soon.
 _RECONNECT: Options = [
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -55,6 +58,7 @@ class Pod:
         """That this router has on it."""
         self.opened = 0
         """Of them, since it told its load."""
+        self._failed_at = -math.inf
         self._models = model_pb2_grpc.ModelServiceStub(self.channel)
         self._probe: asyncio.Task[bool] | None = None
 
@@ -86,7 +90,12 @@ class Pod:
         slots = max(self.info.slots_total, 1)
         free = self.info.slots_free - self.opened
         waiting = self.info.sessions_waiting + max(-free, 0)
-        return Load(self.address, self.endpoint.zone, slots, max(free, 0), waiting)
+        failing = time.monotonic() < self._failed_at + _FAILING_S
+        return Load(self.address, self.endpoint.zone, slots, max(free, 0), waiting, failing)
+
+    def failed(self) -> None:
+        """A step failed on it.  It may be the step's fault: the pod is taken where no other is."""
+        self._failed_at = time.monotonic()
 
     async def ask(self, timeout_s: float) -> pb.GetModelInfoResponse:
         """Its model and its load.

@@ -78,11 +78,16 @@ class Pool:
                     for pod in self.pods:
                         if pod.info is not None and not pod.refused:
                             return pod
-                    if self._pods and all(pod.refused for pod in self.pods):
+                    if self.refuses_all:
                         raise PairMismatch(next(iter(self.pods)).refused)
                     await self._changed.wait()
         where = ", ".join(self._pods) or "any address"
         raise PeerLost(f"no {self.role} at {where} within {timeout_s:g} s")
+
+    @property
+    def refuses_all(self) -> bool:
+        """Whether there are pods, and none is like the first one: a router begun now takes them."""
+        return bool(self._pods) and all(pod.refused for pod in self.pods)
 
     @property
     def context_length(self) -> int:

@@ -17,7 +17,7 @@ async def draft_alone(task: Task) -> AsyncIterator[Emitted]:
 
     A block length cuts the answer into steps of that many tokens; it changes no token.
     """
-    tokens = TokenSequence(task.request.prompt)
+    tokens = task.request.tokens()
     async for drafted in draft_from(task, await task.open_drafter(), tokens):
         emitted = [drafters_word(t) for t in drafted]
         task.recorder.emitted(emitted)
@@ -29,7 +29,7 @@ async def decode_alone(task: Task) -> AsyncIterator[Emitted]:
 
     A block length cuts the answer into steps of that many tokens; it changes no token.
     """
-    tokens = TokenSequence(task.request.prompt)
+    tokens = task.request.tokens()
     async for emitted in decode_from(task, await task.open_expert(), tokens, seen=0):
         yield emitted
 

@@ -35,7 +35,7 @@ class Pipeline:
 
     def __init__(
         self,
-        prompt: Sequence[int],
+        prompt: TokenSequence,
         max_tokens: int,
         final_token_ids: frozenset[int],
         *,
@@ -44,12 +44,12 @@ class Pipeline:
         """Nothing is drafted yet.
 
         Args:
-            prompt: at least one token.
+            prompt: at least one token; grows by the answer.
             max_tokens: of the answer.
             final_token_ids: each ends the answer.
             bonus: whether a token of the expert's own follows a block that was accepted whole.
         """
-        self.tokens = TokenSequence(prompt)
+        self.tokens = prompt
         self.decided = len(prompt)
         """How many of the tokens are."""
         self.flights: deque[Flight] = deque()

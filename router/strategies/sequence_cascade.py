@@ -26,7 +26,7 @@ async def sequence_cascade(task: Task) -> AsyncIterator[Emitted]:
     drafter = await task.open_drafter()
     answer = task.new_answer()
     drafted: list[law_pb2.DraftedToken] = []
-    async for piece in draft_from(task, drafter, TokenSequence(request.prompt)):
+    async for piece in draft_from(task, drafter, request.tokens()):
         drafted.extend(piece)
         answer.take([drafters_word(t) for t in piece])
         if answer.reason:  # a stop string, too, ends what the drafter is judged by
@@ -75,7 +75,7 @@ def _quantile(values: Sequence[float], level: float) -> float:
 async def _verify_answer(task: Task, drafted: list[int]) -> AsyncIterator[Emitted]:
     """The expert's greedy answer: the part it shares with the drafter's is verified."""
     request, expert = task.request, await task.open_expert()
-    tokens = TokenSequence(request.prompt)
+    tokens = request.tokens()
     start, end = len(tokens), len(tokens) + request.max_tokens
     seen = 0
     while (done := len(tokens) - start) < len(drafted) and tokens.since(start) == drafted[:done]:

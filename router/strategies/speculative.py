@@ -40,7 +40,7 @@ async def speculate(task: Task) -> AsyncIterator[Emitted]:
     """The tokens of one round after another."""
     request = task.request
     bonus = takes_bonus(request.law)
-    pipeline = Pipeline(request.prompt, request.max_tokens, request.final_token_ids, bonus=bonus)
+    pipeline = Pipeline(request.tokens(), request.max_tokens, request.final_token_ids, bonus=bonus)
     pace = Pace(
         task.history,
         fixed=request.block_length,

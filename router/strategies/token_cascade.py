@@ -27,7 +27,7 @@ async def token_cascade(task: Task) -> AsyncIterator[Emitted]:
     request = task.request
     drafter = await task.open_drafter()
     expert: ExpertSession | None = None
-    tokens = TokenSequence(request.prompt)
+    tokens = request.tokens()
     end = len(tokens) + request.max_tokens
     at_drafter = at_expert = 0  # how many of the tokens each peer has
     while len(tokens) < end:

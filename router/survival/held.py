@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeVar
 from router.pool import Lease
 from router.pool.patience import Patience
 from router.survival.silence import Silence
-from services.errors import PeerLost
+from services.errors import EngineFailed, PeerLost
 
 
 class Closable(Protocol):
@@ -39,10 +39,15 @@ class Held(Generic[S]):
 
         Raises:
             PeerLost: the pod is lost, or silent.
+            EngineFailed: the step failed: others had better go elsewhere.
         """
         began = time.monotonic()
-        with self._silence:
-            result = await self.unless_given_up(answer)
+        try:
+            with self._silence:
+                result = await self.unless_given_up(answer)
+        except EngineFailed:
+            self._lease.pod.failed()
+            raise
         self._patience.waited(time.monotonic() - began)
         self._lease.answered()
         return result

@@ -120,7 +120,14 @@ class Opener(Generic[S]):
     async def _open_on(self, lease: Lease) -> S:
         """Waits for the slot for as long as the pod is there."""
         opening = asyncio.create_task(self._open_session(lease.pod.channel, self._time_remaining()))
-        watch = Silence(self._pool.patience.limit_s, lease.pod.probe, opening.cancel)
+
+        async def is_there() -> bool:
+            answers = await lease.pod.probe()
+            if answers:  # the session waits in its queue, where others may, too
+                lease.opened()
+            return answers
+
+        watch = Silence(self._pool.patience.limit_s, is_there, opening.cancel)
         with closing(watch), watch:
             try:
                 await asyncio.wait([opening])

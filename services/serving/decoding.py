@@ -31,7 +31,7 @@ class Decoding(grpc.aio.ServerInterceptor):
     ) -> "Handler | None":
         """Wraps the handlers of such calls."""
         handler = await continuation(handler_call_details)
-        service = handler_call_details.method.split("/")[1]
+        service = handler_call_details.method.rpartition("/")[0][1:]
         if handler is None or handler.request_streaming or service not in self._names:
             return handler
         if handler.response_streaming:

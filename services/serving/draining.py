@@ -48,7 +48,7 @@ class Draining(grpc.aio.ServerInterceptor):
     ) -> "Handler | None":
         """Wraps the handlers of sessions."""
         handler = await continuation(handler_call_details)
-        service = handler_call_details.method.split("/")[1]
+        service = handler_call_details.method.rpartition("/")[0][1:]
         if handler is None or not handler.response_streaming or service not in self._names:
             return handler
         if handler.request_streaming:

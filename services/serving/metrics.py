@@ -3,7 +3,7 @@
 import structlog
 from prometheus_client import CollectorRegistry, start_http_server
 
-from services.serving.server import PortInUse
+from services.serving.listener import PortInUse
 from services.serving.settings import ServerSettings
 
 log = structlog.get_logger()

@@ -24,5 +24,8 @@ SERVER_OPTIONS: Options = [
     ("grpc.http2.max_ping_strikes", 0),
     ("grpc.so_reuseport", 0),
 ]
+# Of servers for clients: a connection is closed after a while, running calls excepted, and the next
+# one may find another router, such as one that came later.
+MORTAL_CONNECTIONS: Options = [("grpc.max_connection_age_ms", 300_000)]
 # Pods and routers are reached directly, whatever proxy the environment names for the world outside.
 CHANNEL_OPTIONS: Options = [*_BOTH_ENDS, ("grpc.enable_http_proxy", 0)]

@@ -3,18 +3,21 @@
 import asyncio
 import contextlib
 import gc
+import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import grpc
 import structlog
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from services.serving.decoding import Decoding
 from services.serving.draining import Draining
-from services.serving.options import SERVER_OPTIONS
+from services.serving.health import Health
+from services.serving.listener import Listener
+from services.serving.options import MORTAL_CONNECTIONS, SERVER_OPTIONS
 from services.serving.settings import ServerSettings
 from services.serving.tls import server_credentials
 
@@ -24,42 +27,71 @@ _LAST_WORDS_S = 0.5
 """For calls that were told of the end to end."""
 
 
-class PortInUse(Exception):
-    """The address is taken."""
+AddServicer = Callable[[grpc.aio.Server], None]
 
 
 class Server:
     """A gRPC server with health and reflection that stops gracefully."""
 
-    def __init__(self, settings: ServerSettings, service_names: list[str]) -> None:
+    def __init__(
+        self,
+        settings: ServerSettings,
+        service_names: list[str],
+        *,
+        for_clients: bool = False,
+        interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+        on_end: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Does not listen yet.
+
+        Args:
+            settings: addresses, files, grace.
+            service_names: full names of what it serves.
+            for_clients: its callers reach any of several such servers by one name, and nothing but
+                a new connection brings them to another.
+            interceptors: of its calls, the outermost first.
+            on_end: called when it is told to end.
+        """
         self._settings = settings
+        self._for_clients = for_clients
+        self._on_end = on_end
         self._names = service_names
-        self._health = health.aio.HealthServicer()
+        self._health = Health()
         self._stop = asyncio.Event()
         self._draining = Draining(service_names)
-        self.grpc = grpc.aio.server(
-            options=SERVER_OPTIONS, interceptors=[self._draining, Decoding(service_names)]
+        self._interceptors = [*interceptors, self._draining, Decoding(service_names)]
+        self._servicers: list[AddServicer] = []
+
+    def add(self, servicer: AddServicer) -> None:
+        """Serves what this adds to a gRPC server."""
+        self._servicers.append(servicer)
+
+    def _make(self) -> grpc.aio.Server:
+        server = grpc.aio.server(
+            options=[*SERVER_OPTIONS, *(MORTAL_CONNECTIONS if self._for_clients else ())],
+            interceptors=self._interceptors,
         )
-        """Where servicers are added."""
-        self._probes = grpc.aio.server(options=SERVER_OPTIONS)
-        for server in (self.grpc, self._probes):
-            health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        for add in self._servicers:
+            add(server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection(
-            [*service_names, health.SERVICE_NAME, reflection.SERVICE_NAME], self.grpc
+            [*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME], server
         )
+        return server
+
+    def _make_probed(self) -> grpc.aio.Server:
+        server = grpc.aio.server(options=SERVER_OPTIONS)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        return server
 
     def _begin_to_end(self) -> None:
         self._draining.begin()
+        self._on_end()
         self._stop.set()
 
-    async def _set_health(self, serving: bool) -> None:
-        status = (
-            health_pb2.HealthCheckResponse.SERVING
-            if serving
-            else health_pb2.HealthCheckResponse.NOT_SERVING
-        )
+    def _set_health(self, serving: bool) -> None:
         for name in ["", *self._names]:
-            await self._health.set(name, status)
+            self._health.set(name, serving)
 
     async def serve(
         self,
@@ -81,20 +113,19 @@ class Server:
         if not settings.tls and not settings.loopback:
             log.warning("no TLS: whoever reaches this port may speak", host=settings.host)
         credentials = server_credentials(settings.tls) if settings.tls else None
-        port = self._listen(self.grpc, settings.port, credentials)
-        if settings.health_port >= 0:
-            probed = self._listen(self._probes, settings.health_port, None)
-            await self._probes.start()
-            log.info("health", address=f"{settings.host}:{probed}")
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._begin_to_end)
-        await self.grpc.start()
+        listener = Listener(self._make, settings.host, settings.port, credentials)
+        probes = Listener(self._make_probed, settings.host, settings.health_port, None)
+        port = await listener.start()
+        if settings.health_port >= 0:
+            log.info("health", address=f"{settings.host}:{await probes.start()}")
         # What was loaded stays: a full collection that looks at all of it again (0.4 s in a pod)
         # would hold up every session.
         gc.collect()
         gc.freeze()
-        await self._set_health(healthy())
+        self._set_health(healthy())
         if settings.port_file:
             _write_whole(Path(settings.port_file), str(port))
         log.info(
@@ -106,32 +137,26 @@ class Server:
         while not self._stop.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), 1.0)
-            await self._set_health(healthy() and not self._stop.is_set())
+            self._set_health(healthy() and not self._stop.is_set())
         log.info("draining", grace_s=settings.grace_s)
+        leaving = None
+        if self._for_clients:  # they are told to go, all but their running calls
+            leaving = asyncio.create_task(listener.stop(settings.grace_s + 2 * _LAST_WORDS_S))
         if not await self._draining.idle(settings.grace_s):
             log.warning("sessions outlast the grace")
             end_sessions()
             await self._draining.idle(_LAST_WORDS_S)
-        await self.grpc.stop(_LAST_WORDS_S)  # who watches the health never ends by himself
-        await self._probes.stop(None)
+        await listener.stop(_LAST_WORDS_S)  # who watches the health never ends by himself
+        if leaving is not None:
+            await leaving
+        await probes.stop(None)
         await closing()
         log.info("stopped")
 
-    def _listen(
-        self, server: grpc.aio.Server, port: int, credentials: grpc.ServerCredentials | None
-    ) -> int:
-        """Gives the port that was taken.
 
-        Raises:
-            PortInUse: the address is taken.
-        """
-        address = f"{self._settings.host}:{port}"
-        try:
-            if credentials is None:
-                return int(server.add_insecure_port(address))
-            return int(server.add_secure_port(address, credentials))
-        except RuntimeError as error:
-            raise PortInUse(f"can't listen on {address}: is the port in use?") from error
+def end_at_once() -> None:
+    """Lets SIGTERM end a process that does not serve yet: as PID 1 it would not heed it."""
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
 
 
 def _write_whole(path: Path, text: str) -> None:

@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from services.errors import Overloaded
+from services.errors import CascadeError, Overloaded
 
 
 class Slots:
@@ -16,6 +16,7 @@ class Slots:
         self._max_waiting = max_waiting
         self._gate = asyncio.Semaphore(total)
         self._held = 0
+        self._refusal: CascadeError | None = None
         self.waiting = 0
         """Sessions that wait for a place."""
 
@@ -24,12 +25,19 @@ class Slots:
         """Places that nobody holds."""
         return self.total - self._held
 
+    def refuse(self, why: CascadeError) -> None:
+        """Nobody gets a place from now on, those that wait included."""
+        self._refusal = why
+        for _ in range(self.waiting):
+            self._gate.release()
+
     @asynccontextmanager
     async def hold(self) -> AsyncIterator[float]:
         """Holds a place; gives the seconds that it took to get it.
 
         Raises:
             Overloaded: too many wait.
+            CascadeError: what ``refuse`` was given.
         """
         if self._gate.locked() and self.waiting >= self._max_waiting:
             raise Overloaded(f"all {self.total} slots are taken and {self.waiting} sessions wait")
@@ -39,6 +47,8 @@ class Slots:
             await self._gate.acquire()
         finally:
             self.waiting -= 1
+        if self._refusal:
+            raise self._refusal
         self._held += 1
         try:
             yield time.perf_counter() - start

@@ -1,5 +1,6 @@
 """A caller's mistakes: INVALID_ARGUMENT that names the field and the limit, at nobody's cost."""
 
+import contextlib
 import math
 from collections.abc import AsyncIterator
 from typing import Any, cast
@@ -11,9 +12,10 @@ from cascade.v1 import router_pb2 as pb
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from tests.client import Client, connected
+from tests.client import Client, connected, make_request
 from tests.services import Services
 from tests.tls import open_channel
+from tests.until import until
 
 GATE, GUMBEL = law_pb2.FORM_GATE, law_pb2.COUPLING_GUMBEL
 CHAT = pb.Chat(messages=[pb.ChatMessage(role="user", content="hi")])
@@ -157,3 +159,35 @@ async def test_bytes_that_are_no_message_are_a_callers_mistake(
     for error in (refused.value, asked.value):
         assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
         assert error.details() == "request: its bytes are no message of this service"
+
+
+@pytest.mark.parametrize("path", [b"/x", b"/cascade.v1.RouterService/x", b"/no/x"])
+async def test_a_call_of_nothing_is_unimplemented(client: Client, path: bytes) -> None:
+    call: Any = client.channel.unary_unary(cast(Any, path))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call(b"")
+    assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_a_path_that_is_no_text_ends_no_answer_and_no_server(
+    client: Client, tiny_services: Services
+) -> None:
+    """grpcio closes its port for good (`services/serving/listener.py`)."""
+    for _ in range(2):
+        running: Any = client.stub.Generate(make_request(prompt="The", max_tokens=300))
+        while not (await running.read()).HasField("tokens"):
+            pass
+        for address in (tiny_services.address, tiny_services.expert.address):
+            async with open_channel(address) as channel:
+                call: Any = channel.unary_unary(cast(Any, b"/\xff/x"))
+                with pytest.raises(grpc.aio.AioRpcError):
+                    await call(b"")
+        while not (await running.read()).HasField("finished"):
+            pass
+
+        async def answers() -> bool:
+            with contextlib.suppress(grpc.aio.AioRpcError):
+                return len((await client.generate(prompt="The", max_tokens=2)).ids) == 2
+            return False
+
+        await until(answers)

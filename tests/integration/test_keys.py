@@ -140,6 +140,14 @@ async def test_tokens_a_minute(stub: "router_pb2_grpc.RouterServiceAsyncStub") -
     assert 0 < retry_s(error) <= 20
 
 
+async def test_without_a_key_nothing_is_read_of_a_message(keyed: Keyed) -> None:
+    """Its bytes may be many, and come slowly."""
+    async with open_channel(keyed.process.address) as channel:
+        never_sent: Any = channel.stream_stream("/cascade.v1.RouterService/Generate")()
+        assert await never_sent.code() == grpc.StatusCode.UNAUTHENTICATED
+        assert "an API key is needed" in await never_sent.details()
+
+
 async def test_a_key_that_is_added_counts_at_once(
     stub: "router_pb2_grpc.RouterServiceAsyncStub", keyed: Keyed
 ) -> None:

@@ -1,6 +1,7 @@
 """Which pod gets a session, and when a pod that fails is left alone."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any, cast
@@ -33,6 +34,18 @@ def loads(draw: st.DrawFn) -> list[Load]:
         waiting = 0 if free else draw(st.integers(0, 64))
         found.append(Load(f"10.0.0.{i}:7", draw(st.sampled_from(ZONES)), slots, free, waiting))
     return found
+
+
+@given(loads(), st.sampled_from(ZONES), st.lists(st.integers(0, 99), min_size=1), st.data())
+def test_a_pod_whose_steps_fail_comes_behind_all_others(
+    pods: list[Load], zone: str, prompt: list[int], data: st.DataObject
+) -> None:
+    """Its slots are free, since nothing holds them for long."""
+    failing = data.draw(st.lists(st.booleans(), min_size=len(pods), max_size=len(pods)))
+    marked = [replace(pod, failing=fails) for pod, fails in zip(pods, failing, strict=True)]
+    best = choose(marked, zone, prompt)
+    well = [pod for pod in marked if not pod.failing]
+    assert best == choose(well or marked, zone, prompt)
 
 
 PROMPTS = st.lists(st.integers(0, 2**17), min_size=1, max_size=64)

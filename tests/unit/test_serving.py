@@ -19,6 +19,7 @@ from services.serving.settings import is_loopback, problems
 from services.serving.slots import Slots
 from services.serving.status import STATUS_CODES, from_rpc_error, rich_status
 from services.tokens import TokenSequence, extend_hash
+from tests.until import until
 
 
 def law(**fields: Any) -> pb.Law:
@@ -149,6 +150,25 @@ async def test_slots_are_fair_and_bounded() -> None:
     release.set()
     await asyncio.gather(*tasks[:2])
     assert slots.free == 2
+
+
+async def test_slots_that_refuse_let_go_of_those_that_wait() -> None:
+    slots = Slots(total=1, max_waiting=4)
+
+    async def hold() -> None:
+        async with slots.hold():
+            raise AssertionError("nobody gets a place")
+
+    async with slots.hold():
+        waiting = [asyncio.create_task(hold()) for _ in range(3)]
+        await until(lambda: slots.waiting == 3)
+        slots.refuse(errors.PeerLost("it is to end"))
+        ends = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 20)
+        assert [type(end) for end in ends] == [errors.PeerLost] * 3
+    assert (slots.free, slots.waiting) == (1, 0)
+    with pytest.raises(errors.PeerLost):
+        async with slots.hold():
+            pass
 
 
 def test_settings_name_the_flag_and_refuse_unknown_ones(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from router.strategies.first import Piece
 from router.strategies.pipeline import Pipeline
 from router.strategies.speculative import speculate
 from services.errors import NoPodLeft
+from services.tokens import TokenSequence
 from tests.unit.strategy_fakes import END, FakeDrafter, FakeExpert, task
 from tests.unit.test_survival import ANSWER, DRAFTS
 
@@ -203,7 +204,7 @@ def ordered(*, bonus: bool = False) -> Pipeline:
 
     The fork has 20 in place of 11.
     """
-    pipeline = Pipeline([1, 2, 3], 50, frozenset(), bonus=bonus)
+    pipeline = Pipeline(TokenSequence([1, 2, 3]), 50, frozenset(), bonus=bonus)
     pipeline.order(2)
     block = drafter_pb2.DraftedBlock(position=3, last=True)
     for id in (11, 12):
