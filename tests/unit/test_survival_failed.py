@@ -4,7 +4,7 @@ import asyncio
 from typing import Any, cast
 
 import pytest
-from cascade.v1 import drafter_pb2
+from cascade.v1 import drafter_pb2, model_pb2
 
 from router.discovery import Endpoint
 from router.pool import Lease, Pod
@@ -13,8 +13,9 @@ from router.pool.patience import Patience
 from router.sessions import DrafterSession, DraftOrder
 from router.survival import Opener, SurvivingDrafter, opener
 from router.survival.held import Held
-from services.errors import NoPodLeft, Overloaded
+from services.errors import EngineFailed, NoPodLeft, Overloaded
 from tests.unit.test_survival import ANSWER, DRAFTS, Lossy, LossyDrafter, Pods, at_once
+from tests.until import until
 
 
 class NonePods(Pods):
@@ -135,4 +136,53 @@ async def test_a_pod_that_was_left_alone_is_there_for_all_once_a_session_is_open
     held.lost()
     states.append(breaker.state)  # by one more failure in a row
     assert states == [BreakerState.OPEN, BreakerState.CLOSED, BreakerState.OPEN]
+    await pool.pod.channel.close()
+
+
+async def test_a_pod_that_was_left_alone_is_there_for_all_while_a_session_waits_in_its_queue(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Others of other routers may hold its slots for minutes."""
+    slot = asyncio.Event()
+
+    async def opens(channel: object, timeout_s: float | None) -> LossyDrafter:
+        await slot.wait()
+        return LossyDrafter(Lossy(0))
+
+    async def answers() -> bool:
+        return True
+
+    pool = OnePool()
+    breaker = pool.pod.breaker
+    monkeypatch.setattr(pool.pod, "probe", answers)
+    monkeypatch.setattr(pool.patience, "limit_s", lambda: 0.01)
+    for _ in range(FAILURES):
+        breaker.failed(breaker.began())
+    opening = asyncio.create_task(opener_of(pool, opens).open())
+    await asyncio.sleep(0)
+    assert breaker.state is BreakerState.TRIED
+    await until(lambda: breaker.state is BreakerState.CLOSED)
+    assert not opening.done()
+    slot.set()
+    (await opening).close()
+    await pool.pod.channel.close()
+
+
+async def test_a_pod_on_which_a_step_failed_is_known_by_it() -> None:
+    """Its slots are free again at once, which would draw all that come."""
+
+    async def opens(channel: object, timeout_s: float | None) -> LossyDrafter:
+        return LossyDrafter(Lossy(0))
+
+    async def fails() -> None:
+        raise EngineFailed("drafter: INTERNAL: forward pass failed: OutOfMemoryError")
+
+    pool = OnePool()
+    pool.pod.info = model_pb2.GetModelInfoResponse(slots_total=2, slots_free=2)
+    held = await opener_of(pool, opens).open()
+    assert not pool.pod.load.failing
+    with pytest.raises(EngineFailed):
+        await held.wait(fails())
+    assert pool.pod.load.failing
+    held.close()
     await pool.pod.channel.close()
