@@ -53,7 +53,8 @@ models: setup ## Fetch the default pair (PAIR=name for another)
 	$(CASCADE) models fetch $(PAIR)
 
 demo: models ## All from a bare clone: models, services, one prompt in four modes, then down
-	@trap '$(CASCADE) down' EXIT; $(CASCADE) up --pair $(PAIR) --drafter-weights $(DRAFTER_WEIGHTS) || exit 1; \
+	@export CASCADE_STATE_DIR=.run/demo; trap '$(CASCADE) down' EXIT; \
+	$(CASCADE) up --port 0 --pair $(PAIR) --drafter-weights $(DRAFTER_WEIGHTS) || exit 1; \
 	for mode in drafter expert speculative speculative_cascade; do \
 	  printf '\n== %s ==\n' $$mode; \
 	  $(CASCADE) generate --mode $$mode --max-tokens 96 "$(PROMPT)" || exit 1; \

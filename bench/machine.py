@@ -15,6 +15,8 @@ import psutil
 _REPOSITORY = Path(__file__).resolve().parents[1]
 _PACKAGES = ("torch", "transformers", "tokenizers", "grpcio", "protobuf")
 
+_TELLING_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -90,10 +92,17 @@ def _times() -> tuple[float, float, float]:
 
 
 def _cpu() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or "unknown processor"
+    """Its name, which hosts may leave vague, with what tells generations apart."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    facts = {name.strip(): value.strip() for name, _, value in (x.partition(":") for x in lines)}
+    if "model name" not in facts:
+        return platform.processor() or "unknown processor"
+    flags = facts.get("flags", "").split()
+    has = [flag for flag in _TELLING_FLAGS if flag in flags] or ["none of these"]
+    return (
+        f"{facts['model name']} (family {facts.get('cpu family')}, model {facts.get('model')}; "
+        f"of {', '.join(_TELLING_FLAGS)}: {', '.join(has)})"
+    )
 
 
 def _commit() -> str:

@@ -79,11 +79,11 @@ class Recorder:
 
     def drafter_step(self, timing: law_pb2.StepTiming, *, last: bool = True) -> None:
         """A step of the drafter has come so far; ``last``: it is over."""
-        self._drafting = _take(self._drafter_steps, timing, last=last)
+        self._drafting = _take(self._drafter_steps, self._drafting, timing, last=last)
 
     def expert_step(self, timing: law_pb2.StepTiming, *, last: bool = True) -> None:
         """A step of the expert has come so far; ``last``: it is over."""
-        self._deciding = _take(self._expert_steps, timing, last=last)
+        self._deciding = _take(self._expert_steps, self._deciding, timing, last=last)
 
     def verified(
         self, block_length: int, verdict: expert_pb2.Verdict, *, ahead: bool = False
@@ -187,9 +187,19 @@ class Recorder:
 
 
 def _take(
-    steps: list[law_pb2.StepTiming], timing: law_pb2.StepTiming, *, last: bool
+    steps: list[law_pb2.StepTiming],
+    before: law_pb2.StepTiming | None,
+    timing: law_pb2.StepTiming,
+    *,
+    last: bool,
 ) -> law_pb2.StepTiming | None:
-    """Keeps the timing of a step that is over; gives that of one that goes on."""
+    """Keeps the timing of a step that is over; gives that of one that goes on.
+
+    One that counts fewer passes than it did ``before`` goes on on another pod: the first one's were
+    work, too.
+    """
+    if before is not None and timing.passes < before.passes:
+        steps.append(before)
     if not last:
         return timing
     steps.append(timing)

@@ -21,6 +21,8 @@ MAX_BLOCK_LENGTH = 64
 MAX_DRAFT_AHEAD = 8
 MAX_ALTERNATIVES = 8
 DEFAULT_MAX_TOKENS = 512
+_SEED_BITS = 53
+"""Of a seed that is drawn: it is printed, and many readers of JSON round larger numbers."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ def _law(request: router_pb2.GenerateRequest) -> law_pb2.Law:
         temperature=request.temperature,
         top_k=request.top_k,
         top_p=request.top_p if request.HasField("top_p") else 1.0,
-        seed=request.seed if request.HasField("seed") else secrets.randbits(64),
+        seed=request.seed if request.HasField("seed") else secrets.randbits(_SEED_BITS),
         confidence_statistic=request.confidence_statistic,
         confidence_quantile=request.confidence_quantile,
     )

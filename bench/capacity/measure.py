@@ -39,12 +39,14 @@ class Added:
 
     round_ms: float
     pods_ms: float
-    """What both models' passes took in it, waiting for them included."""
+    """What both models' passes took in it."""
+    queue_ms: float
+    """What steps waited for the thread of their model, which sleeps until one comes."""
 
     @property
     def added_ms(self) -> float:
         """All the rest: router, messages, both services, the client."""
-        return self.round_ms - self.pods_ms
+        return self.round_ms - self.pods_ms - self.queue_ms
 
 
 async def load(services: Placed, sessions: int, seconds: float) -> Load:
@@ -70,7 +72,7 @@ async def load(services: Placed, sessions: int, seconds: float) -> Load:
 
 async def added(services: Placed, answers: int) -> Added:
     """One session, one answer after another."""
-    rounds_ms, pods_ms = [], []
+    rounds_ms, pods_ms, queue_ms = [], [], []
     async with grpc.aio.insecure_channel(services.address, options=CHANNEL_OPTIONS) as channel:
         stub = router_pb2_grpc.RouterServiceStub(channel)
         await _answer(stub, 0, _TOKENS)
@@ -78,8 +80,9 @@ async def added(services: Placed, answers: int) -> Added:
             arrivals, stats = await _answer(stub, seed, _TOKENS)
             # Means both, as the pods tell theirs: a median beside a mean would hide the long ones.
             rounds_ms.append(1000 * (arrivals[-1] - arrivals[0]) / (stats.rounds - 1))
-            pods_ms.append((stats.draft_ms + stats.verify_ms + stats.queue_ms) / stats.rounds)
-    return Added(median(rounds_ms), median(pods_ms))
+            pods_ms.append((stats.draft_ms + stats.verify_ms) / stats.rounds)
+            queue_ms.append(stats.queue_ms / stats.rounds)
+    return Added(median(rounds_ms), median(pods_ms), median(queue_ms))
 
 
 async def sizes(services: Placed) -> Sizes:

@@ -52,7 +52,7 @@ def to_markdown(run: Run) -> str:
     cpu_ms = median(bare.cpu_ms for bare in run.bare)
     up = run.sizes.drafter_up + run.sizes.expert_up
     down = run.sizes.drafter_down + run.sizes.expert_down
-    round_ms, pods_ms = (median(getattr(a, of) for a in run.added) for of in _PARTS)
+    parts = [median(getattr(a, of) for a in run.added) for of in _PARTS]
     return document(
         "# The router's capacity",
         bullets([*run.machine.lines(), *facts]),
@@ -72,10 +72,11 @@ def to_markdown(run: Run) -> str:
         f"to {_median(run.undecided, 'rounds_per_s') / limit:.0%} of that.",
         "## One session",
         table(
-            ["a round, ms", "of it the models' passes", "added"],
-            [[f"{round_ms:.2f}", f"{pods_ms:.2f}", f"{_added(run):.2f}"]],
+            ["a round, ms", "of it the models' passes", "waking the models' threads", "added"],
+            [[f"{ms:.2f}" for ms in (*parts, _added(run))]],
         ),
-        "*Added* is the router, the messages both ways, both services' own work and the client.",
+        "*Added* is the router, the messages both ways, both services' own work and the client; "
+        "without what their models' threads take to wake, which a step counts as waiting.",
     )
 
 
@@ -89,7 +90,7 @@ def _row(repeats: Sequence[Load]) -> list[Cell]:
     ]
 
 
-_PARTS = ("round_ms", "pods_ms")
+_PARTS = ("round_ms", "pods_ms", "queue_ms")
 
 
 def findings(run: Run) -> list[str]:

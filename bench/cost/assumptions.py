@@ -23,8 +23,12 @@ _MEASURED = [
     "Seconds of the expert alone and of the speculative modes include the passes over the prompts "
     "that were measured, so an answer of any length is charged the same share of prompt: too much "
     "for answers longer than the measured ones beside prompts of the same length",
-    "The drafter alone is its step of one token, median, behind 128 tokens, without any prompt: "
-    "below what it would take, and not of the same kind as the other rows",
+    "The drafter alone is its answers in `streams.json` by the clock: messages and router are in "
+    "it, which the other rows leave out",
+    "The speculative modes' seconds are of answers that speculate to their end; their gain in "
+    "`streams.json` is of answers in which the router may let the expert go on alone, and does "
+    "where that pays: how the seconds of several sessions divide into drafter and expert is not "
+    "known, and pods of drafters are an upper bound",
     "Greedy decoding of few prompts of one kind, and the block lengths that the router chose on "
     "this machine: rounds and acceptance differ with the task",
 ]

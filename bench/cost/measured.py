@@ -1,8 +1,8 @@
 """What each mode takes of the devices, from the reports of the other benches.
 
 The speculative modes and the expert alone: all milliseconds that ``speed.json`` counted in each
-engine by all tokens delivered, the prompt's passes included.  The drafter alone: its step of one
-token in ``engine.json``, as the speed bench does not have it answer alone; without a prompt.
+engine by all tokens delivered, the prompt's passes included.  The drafter alone: its answers in
+``streams.json``, one at a time, by the clock, as the speed bench does not have it answer alone.
 """
 
 from collections.abc import Iterator
@@ -98,18 +98,13 @@ class Measured:
             busy_s=Parts(sum(draft_ms) / 1000.0, sum(verify_ms) / 1000.0),
         )
 
-    def drafter_step_s(self) -> float:
-        """A step of one token of one session, the median.
+    def drafter_rate(self) -> float:
+        """Tokens a second of the drafter's own answers, one at a time, prompts included.
 
         Raises:
-            BadResult: the engine's report has none of these weights.
+            BadResult: the report has none.
         """
-        engine = self._open("engine")
-        for i, step in enumerate(engine.sequence("steps")):
-            of = (step.get("role"), step.get("weights"), step.get("tokens"))
-            if of == ("drafter", self._weights[0], 1):
-                return median(engine.numbers("steps", i, "ours_s"))
-        raise engine.bad(f"no step of one token of a drafter in {self._weights[0]} weights")
+        return self._open("streams").number("rates", "1", "drafter", "tokens_per_s")
 
     def gain(self, name: str, gains: Gains) -> Gain | None:
         """What several sessions at once are worth in a mode; None where that was not measured.
@@ -128,7 +123,7 @@ class Measured:
         if name in _RATES:
             alone = self.counts(name).per_thousand
         else:
-            alone = Parts(1000.0 * self.drafter_step_s(), 0.0)
+            alone = Parts(1000.0 / self.drafter_rate(), 0.0)
         return mode(name, self.label(name), alone, self.gain(name, gains))
 
     def _statistics(self, name: str) -> Iterator[tuple[Any, ...]]:
@@ -141,8 +136,10 @@ class Measured:
         if name not in _RATES:
             return None
         engine, wanted = self._open("engine"), _RATES[name]
-        if name in _LAWS and self._weights[0] != "auto":
-            wanted = f"{wanted}, drafter {self._weights[0]}"
+        if name in _LAWS:  # as the seconds were measured
+            if self._weights[0] != "auto":
+                wanted = f"{wanted}, drafter {self._weights[0]}"
+            wanted = f"{wanted}, never the expert alone"
         for i, entry in enumerate(engine.sequence("rates")):
             if entry.get("mode") == wanted:
                 alone, together = (

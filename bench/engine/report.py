@@ -52,8 +52,14 @@ def share(overhead: Overhead) -> float:
 
 
 def growth(rates: Rates) -> float:
-    """How many times the rate of one session."""
-    return median(rates.together) / median(rates.alone)
+    """How many times the rate of one session: the median over repeats, each in one moment."""
+    return median(growths(rates))
+
+
+def growths(rates: Rates) -> list[float]:
+    """Of each repeat."""
+    pairs = zip(rates.together, rates.alone, strict=True)
+    return [together / alone for together, alone in pairs]
 
 
 def findings(run: Run) -> list[str]:
@@ -190,13 +196,14 @@ def to_markdown(run: Run) -> str:
         f"session was refused after {1e3 * run.limits.refused_s:.1f} ms.",
         f"## {SESSIONS} sessions at once",
         table(
-            ["mode", "one, tokens/s", f"{SESSIONS}, tokens/s", "times", "wanted"],
+            ["mode", "one, tokens/s", f"{SESSIONS}, tokens/s", "times", "of each repeat", "wanted"],
             [
                 [
                     r.case.name,
                     f"{median(r.alone):.1f}",
                     f"{median(r.together):.1f}",
                     f"{growth(r):.2f}",
+                    ", ".join(f"{times:.2f}" for times in growths(r)),
                     f"{r.case.limit:g}",
                 ]
                 for r in run.rates

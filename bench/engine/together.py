@@ -93,4 +93,6 @@ def _rate(address: str, case: Case, prompts: Sequence[Prompt], max_tokens: int) 
         raise ServiceFailed(f"Generate: {errors[0]}")
     start = max(times[0] for times in arrivals)
     end = min(times[-1] for times in arrivals)
+    if end <= start:
+        raise ServiceFailed("an answer ended before another began: give more tokens")
     return sum(sum(start < t <= end for t in times) for times in arrivals) / (end - start)

@@ -39,11 +39,19 @@ class Measured:
     def foreseen(self, count: int) -> float | None:
         """Share of the rejected tokens that one of the first ``count`` alternatives replaced."""
         rejections = self.total("rejections")
+        return self._replaced(count) / rejections if rejections else None
+
+    def ready_in_time(self, count: int) -> float | None:
+        """Share of those whose block was there when the verdict came."""
+        replaced = self._replaced(count)
+        return self.total("forks_used") / replaced if replaced else None
+
+    def _replaced(self, count: int) -> int:
         found = 0
         for answer in self.answers:
             assert answer.statistics is not None, "the router counts"
             found += sum(answer.statistics.rejections_by_alternative[:count])
-        return found / rejections if rejections else None
+        return found
 
 
 def measure(

@@ -43,7 +43,8 @@ def to_markdown(run: Run) -> str:
 
 
 def _table(run: Run) -> str:
-    header = ["temperature", "alternatives", "rejections", "foreseen", "forks used"]
+    header = ["temperature", "alternatives", "rejections", "foreseen", "of them ready in time"]
+    header += ["forks used"]
     header += ["rounds", "ready", "drafted ahead", "on a fork"]
     header += ["drafter tokens for each of the answer", "drafter ms for each of the answer"]
     rows: list[list[Cell]] = []
@@ -56,6 +57,7 @@ def _table(run: Run) -> str:
                 count,
                 f"{one.total('rejections'):.0f}" if count else None,
                 number(one.foreseen(count), ".2f"),
+                number(one.ready_in_time(count), ".2f"),
                 f"{forked:.0f} of {one.total('forks'):.0f}",
                 f"{rounds:.0f}",
                 f"{(ahead + forked) / rounds:.2f}",

@@ -68,6 +68,11 @@ class Chosen:
         return median(self.per_s)
 
     @property
+    def fixed_rate(self) -> float:
+        """Median tokens a second with the fixed block."""
+        return median(self.fixed_per_s)
+
+    @property
     def of_fixed(self) -> float:
         """Median of the router's choice / the fixed block."""
         return median(a / b for a, b in zip(self.per_s, self.fixed_per_s, strict=True))

@@ -151,7 +151,8 @@ def _best_table(run: Run) -> str:
         for m in best:
             row += [f"{m.rate:.1f}", m.point.block_length, f"{m.of_predicted:.2f}"]
             row.append(f"{m.of_predicted_over_bare:.2f}")
-        row += [f"{m.rate / best[0].rate:.2f}" for m in best[1:]]
+        longer = [run.chosen[place, overlap].fixed_rate for overlap in run.overlaps]
+        row += [f"{rate / longer[0]:.2f}" for rate in longer[1:]]
         rows.append(row)
     return table(header, rows)
 

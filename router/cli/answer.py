@@ -64,8 +64,8 @@ class Answer:
             return None
         return len(self.tokens) / self.finished.statistics.total_ms * 1000
 
-    def plain(self) -> dict[str, Any]:
-        """Values for JSON.  ``finish_reason`` is ``cancelled`` where the end did not come."""
+    def plain(self, *, unfinished: str = "cancelled") -> dict[str, Any]:
+        """Values for JSON; ``unfinished``: the ``finish_reason`` where the end did not come."""
         finished = self.finished
         values = {} if finished is None else plain(finished)
         return {
@@ -73,7 +73,7 @@ class Answer:
             "token_ids": self.ids,
             "origins": self.origins,
             **self._log_probs(),
-            "finish_reason": values.pop("reason", "cancelled"),
+            "finish_reason": values.pop("reason", unfinished),
             "end_token_id": values.get("end_token_id"),
             "stop_string": values.get("stop_string"),
             "usage": values.get("usage"),

@@ -82,7 +82,12 @@ def up(
     ] = 0,
     port: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, max=65535, help="The router's port. Default: 50050."),
+        typer.Option(
+            metavar="N",
+            min=0,
+            max=65535,
+            help="The router's port. Default: 50050. 0: a free one.",
+        ),
     ] = None,
     simulate: Annotated[
         bool, typer.Option("--simulate", help="No models: synthetic tokens and step times.")

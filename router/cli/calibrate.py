@@ -47,7 +47,7 @@ def calibrate(
         elif isinstance(value, str):
             arguments.append(f"{name}={value}")
     sys.stdout.flush()
-    command = [sys.executable, "-m", "services.calibrate", *arguments, "--", prompts]
+    command = [sys.executable, "-P", "-m", "services.calibrate", *arguments, "--", prompts]
     os.execv(sys.executable, command)
 
 

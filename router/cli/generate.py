@@ -6,7 +6,7 @@ from rich.console import Console
 
 from router.cli.answer import Answer
 from router.cli.client import Target, find_router, generating
-from router.cli.errors import INTERRUPTED
+from router.cli.errors import INTERRUPTED, CallFailed
 from router.cli.render import end_line, print_legend, print_tokens, statistics_line
 from router.cli.request import Ask
 from router.cli.state import StateStore
@@ -24,7 +24,12 @@ def generate(ask: Ask, *, address: str | None, as_json: bool) -> int:
     out, notes = Console(), Console(stderr=True)
     answer = Answer()
     where = find_router(address, StateStore.default())
-    interrupted = not receive(ask, where, answer, None if as_json else out)
+    try:
+        interrupted = not receive(ask, where, answer, None if as_json else out)
+    except CallFailed:
+        if as_json and answer.tokens:
+            print(json.dumps(answer.plain(unfinished="failed"), ensure_ascii=False))
+        raise
     if as_json:
         print(json.dumps(answer.plain(), ensure_ascii=False))
     else:

@@ -1,5 +1,7 @@
 """``cascade keys``: makes API keys."""
 
+import sys
+
 from router.access.keys import ApiKey, check_name, hash_key, new_key
 from router.cli.errors import UsageError
 
@@ -21,8 +23,9 @@ def new(name: str, max_sessions: int | None, tokens_per_minute: int | None) -> N
         max_sessions=max_sessions,
         tokens_per_minute=tokens_per_minute,
     )
-    print(f"# The key, shown this once: {key}")
-    print("# Its entry in the router's file of keys:")
+    # Not with the entry, which goes into a file that has no keys.
+    print(f"The key, shown this once: {key}", file=sys.stderr)
+    print("# The entry in the router's file of keys:")
     print(f"[keys.{name}]")
     print(f'sha256 = "{entry.sha256}"')
     for field in ("max_sessions", "tokens_per_minute"):

@@ -12,4 +12,4 @@ from typing import NoReturn
 def models(*arguments: str) -> NoReturn:
     """Becomes ``python -m services.models`` with these arguments."""
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "services.models", *arguments])
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "services.models", *arguments])

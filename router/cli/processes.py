@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -13,6 +14,9 @@ import psutil
 from router.cli.state import REPOSITORY, Service
 
 _POLL_S = 0.05
+_OTHERS = re.compile("CASCADE_(POD|ROUTER)_((PEER_)?TLS_|API_KEYS_FILE)")
+"""Settings of services that others reach: those that are started here speak plainly to each other,
+and to commands."""
 
 
 def start(role: str, command: list[str], log: Path) -> tuple[psutil.Popen, Service]:
@@ -26,6 +30,7 @@ def start(role: str, command: list[str], log: Path) -> tuple[psutil.Popen, Servi
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=REPOSITORY,
+            env={name: value for name, value in os.environ.items() if not _OTHERS.match(name)},
             start_new_session=True,
         )
     service = Service(

@@ -19,6 +19,8 @@ from router.cli.state import Service, State, StateStore
 
 MODULES = {"drafter": "services.drafter", "expert": "services.expert", "router": "router"}
 STOP_GRACE_S = 10.0
+_GRACE_S = 3600.0
+"""Of the services themselves: ``cascade down`` kills what takes longer than it was told to."""
 _POLL_S = 0.1
 
 
@@ -62,7 +64,8 @@ class Start:
 
     def _start(self, role: str, what: str, flags: list[str], needed: int | None = None) -> None:
         port_file = ["--port-file", str(self._store.port_file(role))]
-        command = [sys.executable, "-m", MODULES[role], "--host", HOST, *port_file, *flags]
+        own = ["--host", HOST, "--grace-s", str(_GRACE_S)]
+        command = [sys.executable, "-m", MODULES[role], *own, *port_file, *flags]
         with uninterrupted():
             self._processes[role], service = start(role, command, self._store.log(role))
             self._remember(service)

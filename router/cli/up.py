@@ -127,7 +127,7 @@ def _check_same(state: State, wanted: Wanted, new: State) -> None:
         "drafter weights": (wanted.drafter_weights, state.drafter_weights),
         "expert weights": (wanted.expert_weights, state.expert_weights),
         "draft vocabulary": (wanted.draft_vocabulary or None, state.draft_vocabulary),
-        "port": (wanted.port, int((state.address or "").rpartition(":")[2])),
+        "port": (wanted.port or None, int((state.address or "").rpartition(":")[2])),
     }
     other = [
         name for name, (ours, theirs) in compared.items() if ours not in (theirs, "auto", None)

@@ -9,7 +9,8 @@ from cascade.v1 import law_pb2
 from router.pace.acceptance import Acceptance
 from router.pace.foresight import Foresight
 from router.pace.load import Load, Loads
-from router.pace.times import Draft, Mean, Pass, Times
+from router.pace.mean import Mean
+from router.pace.times import Draft, Pass, Times
 from router.pace.top_probs import TopProbs
 
 _MOST = 256

@@ -166,7 +166,9 @@ class Pace:
 
         None: they hold what the next rounds do not have, such as a prompt.
         """
-        self.history.load.speculated(tokens, ms, self.history.running)
+        # A request that has chosen the length is no measure for those that have not.
+        measured = ms if self._fixed is None else None
+        self.history.load.speculated(tokens, measured, self.history.running)
 
     def decoded_alone(self, tokens: int, ms: float, found: Pass | None) -> None:
         """The expert has decoded so many tokens alone, in so many milliseconds, since `begin`.

@@ -1,109 +1,20 @@
 """What steps take, as a router sees them."""
 
 import math
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import NamedTuple
 
 from cascade.v1 import law_pb2
 
-_SMOOTHING = 0.1
-"""Weight of a new time in the mean of the last ones."""
-_ENOUGH = 3
-"""So many values are a mean to go by."""
-_LONG_SMOOTHING = 0.02
-"""The same of what a row takes."""
-_SPREAD = 0.5
-"""Variance of the rows from which their cost is told apart."""
+from router.pace.mean import Cost, Mean
+
 _MOST_SLOWER = 2.0
-"""Times the mean that a token counts, at most."""
-_LEAST_MS = 1e-3
+"""Times the mean that some tokens count, at most."""
+_TOGETHER = 8
+"""Tokens that count as one time: several may come at once, and the next ones late."""
+_MOST_LONGER = 2.0
+"""Times the mean, and a pass of the expert, that a trip counts, at most."""
 _NOTHING = law_pb2.StepTiming()
-
-
-@dataclass
-class Mean:
-    """A running mean, of which the last values are the most."""
-
-    value: float = math.nan
-    smoothing: float = _SMOOTHING
-    """Weight of a new value."""
-    _seen: float = 0.0
-
-    def add(self, value: float, weight: float = 1.0) -> None:
-        """One more.  The first ones count by their weights, at most 1, alone."""
-        if math.isnan(self.value):
-            self.value = value
-        self._seen = min(self._seen + weight, 1 / self.smoothing)
-        self.value += weight / self._seen * (value - self.value)
-
-    def anew(self) -> "Mean":
-        """Such a mean with this value until there is one of its own, which counts alone."""
-        return Mean(self.value, self.smoothing)
-
-    @property
-    def begun(self) -> bool:
-        """Whether there was a value."""
-        return self._seen > 0
-
-    @property
-    def tells(self) -> bool:
-        """Whether there were enough that one alone does not decide."""
-        return self._seen >= _ENOUGH
-
-
-def _long_mean() -> Mean:
-    return Mean(smoothing=_LONG_SMOOTHING)
-
-
-@dataclass
-class Cost:
-    """What a pass takes by its rows of logits: a straight line through the mean of the last ones.
-
-    How steep it is the passes tell that have more or fewer rows than those before them; as long as
-    there are none, that is not forgotten.  While all have had as many, it is taken to be level.
-    """
-
-    _rows: Mean = field(default_factory=Mean)
-    _ms: Mean = field(default_factory=Mean)
-    _squares: Mean = field(default_factory=_long_mean)
-    _products: Mean = field(default_factory=_long_mean)
-
-    def add(self, rows: float, ms: float, weight: float = 1.0) -> None:
-        """One more.  ``weight``: at most 1, for one that several sessions tell of."""
-        if self._ms.begun and (more := rows - self._rows.value):
-            known = self._squares.value
-            tells = 1.0 if math.isnan(known) else min(more * more / known, 1.0)
-            self._squares.add(more * more, weight * tells)
-            self._products.add(more * (ms - self._ms.value), weight * tells)
-        self._rows.add(rows, weight)
-        self._ms.add(ms, weight)
-
-    def anew(self) -> "Cost":
-        """The same until there is a pass, which counts alone; how steep it is remains."""
-        return Cost(
-            self._rows.anew(), self._ms.anew(), replace(self._squares), replace(self._products)
-        )
-
-    @property
-    def value(self) -> float:
-        """Milliseconds of the last ones; not a number: there were none."""
-        return self._ms.value
-
-    @property
-    def tells(self) -> bool:
-        """Whether there were enough that one alone does not decide."""
-        return self._ms.tells
-
-    @property
-    def slope(self) -> float:
-        """Milliseconds of a row."""
-        if self._squares.value >= _SPREAD:
-            return max(self._products.value / self._squares.value, 0.0)
-        return 0.0
-
-    def of(self, rows: float) -> float:
-        """Milliseconds of one with so many rows."""
-        return max(self.value + self.slope * (rows - self._rows.value), _LEAST_MS)
 
 
 class Pass(NamedTuple):
@@ -151,6 +62,29 @@ class Draft(NamedTuple):
 
 
 @dataclass
+class _Gaps:
+    """Between tokens of the expert alone, beside their passes."""
+
+    _ms: float = 0.0
+    _passes_ms: float = 0.0
+    _count: int = 0
+
+    def add(self, ms: float, pass_ms: float) -> float | None:
+        """One more; with each eighth, how much longer these took than their passes."""
+        self._ms, self._passes_ms = self._ms + ms, self._passes_ms + pass_ms
+        self._count += 1
+        if self._count < _TOGETHER:
+            return None
+        slower = self._ms / self._passes_ms
+        self._ms, self._passes_ms, self._count = 0.0, 0.0, 0
+        return slower
+
+    def anew(self) -> "_Gaps":
+        """None yet."""
+        return _Gaps()
+
+
+@dataclass
 class Times:
     """What steps take, milliseconds, as a router sees them, with about as many sessions."""
 
@@ -171,6 +105,7 @@ class Times:
     block of the same length in it."""
     slower: Mean = field(default_factory=Mean)
     """How much longer a token of the expert alone takes than its pass."""
+    _gaps: _Gaps = field(default_factory=_Gaps)
 
     def anew(self) -> "Times":
         """The same until there are some with other sessions: then they count alone."""
@@ -181,7 +116,7 @@ class Times:
         self.draft.add(draft.rows, draft.token_ms)
         self.drafting.add(draft.sessions)
         if draft.trip_ms is not None:
-            self.draft_trip.add(draft.trip_ms)
+            self._add_trip(self.draft_trip, draft.trip_ms)
 
     def verified(self, length: int, found: Pass, trip_ms: float | None = None) -> None:
         """A block of so many tokens was verified.
@@ -193,10 +128,16 @@ class Times:
         """
         own = length + 1
         if trip_ms is not None:
-            self.verify_trip.add(trip_ms)
+            self._add_trip(self.verify_trip, trip_ms)
         rows = max(found.rows, own)
         self._passed(own, found)
         self._share.add(rows / (own * found.sessions), own / rows)
+
+    def _add_trip(self, mean: Mean, ms: float) -> None:
+        """One that stalls, by whatever, says little of the next ones."""
+        if mean.tells and self.expert.tells:
+            ms = min(ms, _MOST_LONGER * (mean.value + self.expert.value))
+        mean.add(ms)
 
     def decoded(self, found: Pass, token_ms: float | None = None) -> None:
         """The expert has decoded by itself.
@@ -206,8 +147,7 @@ class Times:
             token_ms: milliseconds of a token, as seen from here.  None: there was but one.
         """
         self._passed(1, found)
-        if token_ms is not None:
-            slower = token_ms / found.ms
+        if token_ms is not None and (slower := self._gaps.add(token_ms, found.ms)) is not None:
             if self.slower.tells:  # a token that stalls once, by whatever, says little
                 slower = min(slower, _MOST_SLOWER * self.slower.value)
             self.slower.add(slower)

@@ -17,6 +17,8 @@ class Clock:
         """``pace``: is told what was measured."""
         self._pace = pace
         self._draft_began = 0.0
+        self._draft_waits = False
+        """Whether the expert's slot is waited for while it goes on."""
         self._drafted: Draft | None = None
         """What the last draft took, until it is known with how many sessions."""
         self._round_began = 0.0
@@ -26,11 +28,12 @@ class Clock:
 
     def draft_begins(self) -> None:
         """A draft is asked for."""
-        self._draft_began = time.perf_counter()
+        self._draft_began, self._draft_waits = time.perf_counter(), False
         self._round_began = self._round_began or self._draft_began
 
     def connected(self) -> None:
-        """The expert is there: waiting for its slot was no part of a round."""
+        """The expert is there: waiting for its slot was no part of a round, nor of the draft."""
+        self._draft_waits = True
         if self._round_began:
             self._round_began = time.perf_counter()
 
@@ -43,7 +46,8 @@ class Clock:
         if timing.tokens - timing.passes > _LONG_FEED:
             self._fed_long = True
         elif timing.passes:
-            self._drafted = Draft.of(timing, _ms_since(self._draft_began))
+            whole_ms = None if self._draft_waits else _ms_since(self._draft_began)
+            self._drafted = Draft.of(timing, whole_ms)
 
     def verified(self, length: int, timing: law_pb2.StepTiming, sent: float | None) -> None:
         """A block was verified.

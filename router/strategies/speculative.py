@@ -235,7 +235,8 @@ class _Rounds:
         """
         tokens = self._pipeline.tokens
         position = flight.base if flight.ahead else self._at_expert
-        self._task.recorder.sent(len(flight.block), ahead=flight.ahead, forked=flight.forked)
+        if not flight.replayed:
+            self._task.recorder.sent(len(flight.block), ahead=flight.ahead, forked=flight.forked)
         await self._expert.start_verify(
             position, tokens.ids[position : flight.base], tokens.hash(flight.base), flight.block
         )

@@ -71,12 +71,12 @@ def calibrate(
     where = Addresses(address, drafter_address, expert_address)
     with connected(where) as services, progress_bars() as bars:
         found = calibrate(services, setting, limits, chosen, bars)
-    if picture is not None:
-        save_plot(found, picture)
     if as_json:
         print(json.dumps(plain(found), allow_nan=False))
     else:
         print_report(found)
+    if picture is not None:
+        save_plot(found, picture)
     if limits and found.chosen is None:
         raise typer.Exit(1)
 
@@ -85,7 +85,7 @@ def plot_path(given: str | None) -> Path | None:
     """Where the picture goes; known to be writable before anything is measured.
 
     Raises:
-        BadOption: not a .png in a folder that is there.
+        BadOption: not a .png in a folder that is there, or not to be written.
     """
     if given is None:
         return None
@@ -94,6 +94,10 @@ def plot_path(given: str | None) -> Path | None:
         raise BadOption("--plot", f"must be a .png file, got {given}")
     if not path.absolute().parent.is_dir():
         raise BadOption("--plot", f"must lie in a folder that is there, got {given}")
+    try:
+        path.open("ab").close()
+    except OSError as error:
+        raise BadOption("--plot", f"can't be written: {error.strerror}, got {given}") from error
     return path
 
 

@@ -30,6 +30,10 @@ def read_prompts(path: Path, limit: int | None = None) -> list[Prompt]:
         BadPrompts: the file can't be read, or has no prompt, or a line is none; one that is not
             reached is not looked at.
     """
+    if path.suffix.lower() in (".json", ".ndjson"):
+        raise BadPrompts(
+            f"{path}: must be .jsonl, an object a line, or plain text, a prompt a line"
+        )
     try:
         lines = path.read_bytes().removeprefix(_BOM).split(b"\n")
     except OSError as error:

@@ -17,7 +17,10 @@ from services.engine.session import Queued, Session
 from services.engine.step import Feed
 
 SHORT = 16
-"""Feeds of at most so many tokens take part whole in every pass."""
+"""Feeds of at most so many tokens, beside a block, take part whole in every pass."""
+
+BLOCK = 32
+"""Tokens of a block that count as one: with a block each session takes part in every pass."""
 
 CHUNK = 128
 """Tokens of long feeds in one pass."""
@@ -43,11 +46,8 @@ class Piece:
     """Tokens, of those left to feed the first."""
     rows: int
     """Of these the last ones, whose logits are wanted."""
-
-    @property
-    def long(self) -> bool:
-        """Whether it is part of a long feed."""
-        return self.count > SHORT
+    long: bool = False
+    """Whether it is part of a long feed."""
 
     @property
     def part(self) -> Part:
@@ -85,12 +85,12 @@ def choose(turn: Sequence[Waiting], sessions: Iterable[Session], chunk: int) -> 
     for session, queued in turn:
         feed = left(session, queued)
         count = len(feed.tokens)
-        if count > SHORT:
+        if long := is_long(feed):
             count = min(count, chunk)
         if not count:
             continue
         if session.parent is not None:
-            if len(feed.tokens) > SHORT or not session.slot.reserve(count):
+            if long or not session.slot.reserve(count):
                 queued.over = True
                 queued.step.give_up()
                 continue
@@ -101,12 +101,18 @@ def choose(turn: Sequence[Waiting], sessions: Iterable[Session], chunk: int) -> 
             resting = [one for one in yields if one.slot.pages]
             if not _make_room(session, count, resting, sorted(waiting, key=_age)):
                 continue
-        if len(feed.tokens) > SHORT:
+        if long:
             chunk -= count
         rows = max(0, count - (len(feed.tokens) - feed.rows))
-        pieces.append(Piece(session, queued, count, rows))
+        pieces.append(Piece(session, queued, count, rows, long))
         taking.add(session)
     return pieces
+
+
+def is_long(feed: Feed) -> bool:
+    """Whether a feed shares the chunk: of a block's tokens, whose rows are wanted, one counts."""
+    block = min(max(feed.rows - 1, 0), BLOCK)
+    return len(feed.tokens) - block > SHORT
 
 
 def _age(waiting: Waiting) -> int:

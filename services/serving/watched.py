@@ -11,7 +11,7 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 
-_Stamp = tuple[tuple[int, int, int], ...]
+_Stamp = tuple[tuple[int, ...], ...]
 
 
 class Watched(Generic[T]):
@@ -59,9 +59,10 @@ class Watched(Generic[T]):
         return tuple(_stamp(path) for path in self._paths)
 
 
-def _stamp(path: Path) -> tuple[int, int, int]:
+def _stamp(path: Path) -> tuple[int, ...]:
     try:
         found = path.stat()
     except OSError:
-        return (0, 0, 0)
-    return (found.st_ino, found.st_mtime_ns, found.st_size)
+        return ()
+    # The last changes with the rights to it, too.
+    return (found.st_ino, found.st_mtime_ns, found.st_size, found.st_ctime_ns)

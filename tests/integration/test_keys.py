@@ -209,9 +209,9 @@ def test_the_command_brings_the_key(keyed: Keyed, tmp_path: Path) -> None:
 
 def test_a_made_key_and_its_entry_fit(tmp_path: Path) -> None:
     made = cascade("keys", "new", "ann", "--max-sessions", "3", "--tokens-per-minute", "100")
-    (key,) = re.findall(r"this once: (\S+)$", made.out, re.MULTILINE)
+    (key,) = re.findall(r"this once: (\S+)$", made.err, re.MULTILINE)
     file = tmp_path / "keys.toml"
-    file.write_text(made.out.split("\n", 1)[1])
+    file.write_text(made.out)
     assert key not in file.read_text()
     entry = find(key, load_keys(str(file)))
     assert entry is not None

@@ -157,6 +157,7 @@ def main() -> None:
         "weights",
         "gather",
         "cache-share",
+        "grace-s",
         "draft-vocabulary",
         "draft-ahead",
         "drafter",

@@ -26,7 +26,7 @@ WHERE = operators.Operators(
     {"a::product": 0.08, "b": 0.02, "c": 0.01, "d": 0.008, "e": 0.007, "f": 0.004, "g": 0.002},
 )
 RATES = together.Rates(
-    together.Case("EXPERT", law_pb2.MODE_EXPERT, "auto", 5), [10.0, 12.0, 11.0], [60.0, 55.0, 50.0]
+    together.Case("EXPERT", law_pb2.MODE_EXPERT, "auto", 5), [10.0, 12.0, 11.0], [60.0, 60.0, 44.0]
 )
 LONG = intrusion.Intrusion(4000, 0.1, 0.5, 0.65, 15.0, 18.0)
 FULL = limits.Limits(3 * 10**9, 10**9, 3000, 2700, 35 * 10**8, 5 * 10**9, True, 0.004)
@@ -56,7 +56,7 @@ def test_the_figures_are_medians() -> None:
 def test_what_is_out_of_its_limit_is_told() -> None:
     slow = replace(STEP, case=replace(STEP.case, limit=2.1))
     late = replace(OVERHEAD, forwards=[0.09, 0.09, 0.19])
-    few = replace(RATES, together=[20.0])
+    few = replace(RATES, together=[20.0] * 3)
     waited = replace(LONG, longest_s=0.71)
     large = replace(FULL, peak_bytes=6 * 10**9, waited=False, refused_s=0.2)
     run = replace(RUN, steps=[slow], overheads=[late], intrusion=waited, limits=large, rates=[few])
@@ -80,7 +80,7 @@ def test_the_report() -> None:
     assert row(text, "all other operators") == ["6.0"]
     assert row(text, "reading the products' weights, by a plain sum") == ["100.0"]
     assert "are 3.00 GB: a plain sum, in turn with the passes, reads 30.0 GB/s" in text
-    assert row(text, "EXPERT") == ["11.0", "55.0", "5.00", "5"]
+    assert row(text, "EXPERT") == ["11.0", "60.0", "5.00", "6.00, 5.00, 4.00", "5"]
     assert json.loads(json.dumps(to_json(RUN)))["rates"][0]["times"] == 5
 
 

@@ -41,6 +41,6 @@ def test_the_share_of_rejections_foreseen_grows_with_the_alternatives() -> None:
 def test_the_report_says_what_was_ready_and_what_it_cost() -> None:
     run = Run(MACHINE, ("a", "b"), "float32", 10, 5, 2, [measured(2)])
     assert row(to_markdown(run), "0") == [
-        *("2", "8", "0.50", "3 of 32", "10", "0.50", "0.20", "0.30", "3.00", "10.0")
+        *("2", "8", "0.50", "0.75", "3 of 32", "10", "0.50", "0.20", "0.30", "3.00", "10.0")
     ]
     assert to_json(run)["settings"][0]["foreseen"] == [3 / 8, 4 / 8]

@@ -173,8 +173,8 @@ def cascade(*arguments: str) -> None:
 def test_the_command_becomes_the_evaluator(becoming: list[str]) -> None:
     addresses = ["--address=a:1", "--drafter-address=b:2", "--expert-address=c:3"]
     cascade("p.txt", *addresses, "--top-k", "-1", "--rule=chow", "--json", "--max-distance", "0.1")
-    module, options = becoming[:2], becoming[2:-2]
-    assert module == ["-m", "services.calibrate"]
+    module, options = becoming[:3], becoming[3:-2]
+    assert module == ["-P", "-m", "services.calibrate"]
     assert sorted(options) == sorted(
         [*addresses, "--rule=chow", "--max-distance=0.1", "--top-k=-1", "--json"]
     )
@@ -193,7 +193,7 @@ def test_the_services_that_run_here(
     ]
     StateStore(tmp_path).write(State("tiny", "d", "e", "auto", "auto", services=tuple(services)))
     cascade("p.txt")
-    assert becoming[2:5] == [
+    assert becoming[3:6] == [
         "--drafter-address=here:0",
         "--expert-address=here:1",
         "--address=here:2",

@@ -279,7 +279,10 @@ def wait_for(condition: Callable[[], object], seconds: float = 30) -> None:
 def test_models_become_the_services_command() -> None:
     code = "import os; os.execv = lambda path, words: print(words[1:])"
     fetch = process("models", "fetch", "tiny", "--keep", "--dir", "/m", code=code)
-    assert fetch.out == "['-m', 'services.models', 'fetch', '--dir=/m', '--keep', '--', 'tiny']\n"
+    assert (
+        fetch.out
+        == "['-P', '-m', 'services.models', 'fetch', '--dir=/m', '--keep', '--', 'tiny']\n"
+    )
     unknown = process("models", "fetch", "nobody")
     assert unknown.status == 2
     assert "no pair 'nobody'" in unknown.err

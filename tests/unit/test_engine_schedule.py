@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 import torch
 
+from router.pace.pace import MAX_LENGTH
 from services.engine.cache import KeyValueCache, Slot
 from services.engine.pages import PAGE
-from services.engine.schedule import CHUNK, choose
+from services.engine.schedule import BLOCK, CHUNK, choose
 from services.engine.session import Queued, Session
 from services.engine.step import Feed, Timing
 
@@ -27,9 +28,9 @@ def session(cache: KeyValueCache, seen: int) -> Session:
     return made
 
 
-def waits(session: Session, tokens: int) -> tuple[Session, Queued]:
-    """With so many tokens to feed."""
-    feed = Feed(list(range(tokens)), 1)
+def waits(session: Session, tokens: int, rows: int = 1) -> tuple[Session, Queued]:
+    """With so many tokens to feed, and rows of logits wanted."""
+    feed = Feed(list(range(tokens)), rows)
     step: Any = SimpleNamespace(feed=lambda session: feed, timing=Timing())
     queued = Queued(step, feed=feed)
     session.steps.append(queued)
@@ -64,3 +65,15 @@ def test_a_fork_is_there_to_be_given_up(cache: KeyValueCache) -> None:
     assert not fork.slot.length
     assert parent.slot.length == PAGE + 1
     assert cache.preemptions == 0
+
+
+def test_blocks_take_part_whole_and_prompts_share_the_chunk() -> None:
+    """The longest that a router chooses, of many sessions; a prompt of as many tokens is long."""
+    room = KeyValueCache(0, 1, 1, 64, torch.float32, torch.device("cpu"))
+    sessions = [session(room, 1) for _ in range(12)]
+    blocks = [waits(one, BLOCK + 1, rows=BLOCK + 1) for one in sessions[:8]]
+    prompts = [waits(one, 60) for one in sessions[8:]]
+    pieces = choose([*prompts, *blocks], sessions, CHUNK)
+    assert [piece.count for piece in pieces] == [60, 60, 8, *[BLOCK + 1] * 8]
+    assert [piece.long for piece in pieces] == [True] * 3 + [False] * 8
+    assert MAX_LENGTH == BLOCK

@@ -8,8 +8,9 @@ from cascade.v1 import law_pb2
 from router.pace import Draft, Histories, History, Overlap, Pace, Pass
 from router.pace.acceptance import Acceptance
 from router.pace.load import Loads
+from router.pace.mean import Cost, Mean
 from router.pace.pace import MAX_LENGTH
-from router.pace.times import Cost, Mean, Times
+from router.pace.times import Times
 
 
 def known(draft: float, verify: float, trip: float) -> Loads:
@@ -151,6 +152,27 @@ def test_times_are_known_once_all_are() -> None:
     assert times.known
     assert times.round_ms(5) == pytest.approx(4 * 5 + 1 + 30 + 2)
     assert not math.isnan(times.round_ms(1, 0.5, 0.2))
+
+
+def test_a_trip_that_stalls_once_says_little_of_the_next_ones() -> None:
+    """And a way that has become longer is known as soon as any mean of the last ones."""
+    times = known(4.0, 30.0, 10.0).now.times
+    times.drafted(Draft(4.0, 2600.0))
+    assert times.draft_trip.value == pytest.approx(10 + 0.1 * (2 * (10 + 30) - 10))
+    times.verified(4, Pass(30.0), 2600.0)
+    assert times.verify_trip.value == pytest.approx(17)
+    for _ in range(40):
+        times.drafted(Draft(4.0, 200.0))
+    assert times.draft_trip.value > 180
+
+
+def test_tokens_that_come_several_at_once_are_no_slower_than_they_are() -> None:
+    """Four in a message: three take nothing, the last all of their time."""
+    times = Times()
+    for _ in range(50):
+        for ms in (0.0, 0.0, 0.0, 120.0):
+            times.decoded(Pass(30.0), ms)
+    assert 0.7 < times.slower.value < 1.4
 
 
 def test_a_block_that_is_there_saves_a_round_what_it_can() -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from router.pace import Draft, History, Overlap, Pace, Pass
 from router.pace.load import LEAST_STRETCH, Load
-from router.pace.times import Mean, Times
+from router.pace.mean import Mean
+from router.pace.times import Times
 
 DRAFT_MS, PASS_MS = 4.0, 30.0
 TOKENS = 512

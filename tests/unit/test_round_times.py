@@ -95,6 +95,44 @@ async def test_waiting_for_the_experts_slot_is_no_part_of_a_round(
     assert not any(told)
 
 
+class ToldDrafter(FakeDrafter):
+    """Tells of passes, and was fed nothing beside its own tokens."""
+
+    async def piece(self) -> Piece:
+        piece = await super().piece()
+        assert isinstance(piece, drafter_pb2.DraftedBlock)
+        passes = len(piece.tokens)
+        piece.timing.CopyFrom(law_pb2.StepTiming(passes=passes, tokens=passes))
+        return piece
+
+
+async def test_waiting_for_the_experts_slot_is_no_part_of_the_first_drafts_trip(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    standing, told = StandingTime(), list[float | None]()
+
+    def verified(
+        self: History, length: int, found: Pass, trip_ms: float | None, draft: Draft | None
+    ) -> None:
+        if draft is not None:
+            told.append(draft.trip_ms)
+
+    monkeypatch.setattr(clock, "time", standing)
+    monkeypatch.setattr(History, "verified", verified)
+    expert = FakeExpert(RIGHT)
+    made = task(law_pb2.MODE_SPECULATIVE, ToldDrafter(RIGHT), expert, block_length=4)
+
+    async def open_expert() -> ExpertSession:
+        standing.now += 10.0
+        return expert
+
+    await run(replace(made, open_expert=open_expert))
+    assert len(told) > 4
+    assert told[0] is None
+    assert not any(told)
+    assert None not in told[1:]
+
+
 class MovedExpert(FakeExpert):
     """Decodes three tokens, then goes on elsewhere, where all is fed and counted anew."""
 
