@@ -8,7 +8,7 @@ from functools import cached_property
 from cascade.v1 import law_pb2, router_pb2
 
 from router.pace import Overlap
-from router.prompt import at_most, outside, prompt_tokens, prompt_violations
+from router.prompt import at_most, outside, prompt_tokens, prompt_violations, uses_template
 from router.text import Tokenizer
 from services.errors import InvalidField
 from services.serving import law as laws
@@ -48,6 +48,8 @@ class Request:
     """Whether the expert goes on alone where no drafter is left."""
     outlives_expert: bool = False
     """Whether the drafter goes on alone where no expert is left."""
+    continues: bool = False
+    """Whether the prompt is a text that goes on as it stands, and no conversation."""
 
     @cached_property
     def _hashed(self) -> TokenSequence:
@@ -118,6 +120,7 @@ def resolve(
             and law.mode != law_pb2.MODE_DRAFTER
         ),
         outlives_expert=request.on_expert_loss == router_pb2.ON_LOSS_CONTINUE,
+        continues=not uses_template(request, tokenizer),
     )
     resolved.tokens()  # here, where a long prompt holds nobody up
     return resolved

@@ -129,7 +129,9 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         )
 
         def new_answer() -> Answer:
-            return Answer(request, AnswerText(self._pair.tokenizer, request.stop_strings))
+            before = request.prompt if request.continues else ()
+            text = AnswerText(self._pair.tokenizer, request.stop_strings, before)
+            return Answer(request, text)
 
         answer = new_answer()
         # Leaving the block in any way frees both slots.

@@ -46,11 +46,25 @@ class AnswerText:
     Tokens without text of their own begin where the next text does, but never wait for it.
     """
 
-    def __init__(self, tokenizer: Tokenizer, stop_strings: Sequence[str] = ()) -> None:
-        """Raises ValueError for an empty stop string."""
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        stop_strings: Sequence[str] = (),
+        before: Sequence[int] = (),
+    ) -> None:
+        """No token yet.
+
+        Args:
+            tokenizer: of the tokens.
+            stop_strings: each ends the answer.
+            before: tokens that the answer continues, whose text it does not have; none: it begins.
+
+        Raises:
+            ValueError: for an empty stop string.
+        """
         self.stop: str | None = None
         """The stop string that ended the answer."""
-        self._detokenizer = detokenizer(tokenizer)
+        self._detokenizer = detokenizer(tokenizer, before)
         self._matcher = StopMatcher(stop_strings) if stop_strings else None
         self._undecoded: deque[int] = deque()
         self._held: deque[_Held] = deque()

@@ -4,6 +4,7 @@
 cost that grows with every token, and it has no end of the answer.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from router.text.byte_level import ByteLevelDetokenizer
@@ -15,8 +16,8 @@ from router.text.tokenwise import TokenwiseDetokenizer
 class Detokenizer(Protocol):
     """The text of an answer's tokens, each as soon as it can't change any more.
 
-    The concatenation of all texts is ``Tokenizer.decode`` of all tokens.  The cost of a token does
-    not grow with the length of the answer.
+    The concatenation of all texts is ``Tokenizer.decode`` of all tokens, or, behind others, what
+    they add to its text.  The cost of a token does not grow with the length of the answer.
     """
 
     def push(self, token_id: int) -> list[str]:
@@ -32,8 +33,8 @@ class Detokenizer(Protocol):
         """The texts of the tokens that are not final at the end of the answer."""
 
 
-def detokenizer(tokenizer: Tokenizer) -> Detokenizer:
-    """A detokenizer for one answer."""
+def detokenizer(tokenizer: Tokenizer, before: Sequence[int] = ()) -> Detokenizer:
+    """A detokenizer for one answer; ``before``: tokens that it continues."""
     if tokenizer.streaming is Streaming.BYTE_LEVEL:
         return ByteLevelDetokenizer(tokenizer)
-    return TokenwiseDetokenizer(tokenizer)
+    return TokenwiseDetokenizer(tokenizer, before)

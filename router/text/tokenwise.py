@@ -1,10 +1,13 @@
 """Incremental detokenisation where tokens are text (SentencePiece, WordPiece and the like)."""
 
 import re
+from collections.abc import Sequence
 
 from router.text.decoders import Streaming
 from router.text.tokenizer import Tokenizer
 
+_CONTEXT = 16
+"""Of the tokens before an answer: enough for one that has a text."""
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
@@ -15,7 +18,8 @@ class TokenwiseDetokenizer:
     decoded behind the last of them, and what those few give by themselves is cut off.
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, before: Sequence[int] = ()) -> None:
+        """``before``: tokens that the answer continues."""
         self._tokenizer = tokenizer
         self._byte_fallback = tokenizer.streaming is Streaming.BYTE_FALLBACK
         self._context: list[int] = []
@@ -26,6 +30,8 @@ class TokenwiseDetokenizer:
         """Tokens of an unfinished run of byte tokens, among them perhaps some without text."""
         self._run_bytes: list[bytes] = []
         """Their bytes."""
+        if before and not self._byte(tokenizer.token(before[-1])):
+            self._shorten_context(list(before[-_CONTEXT:]))
 
     def push(self, token_id: int) -> list[str]:
         token = self._tokenizer.token(token_id)

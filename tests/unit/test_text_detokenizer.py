@@ -250,3 +250,18 @@ def test_nested_sequences_of_decoders_are_followed() -> None:
     assert nested.streaming is SAMPLES["llama"].streaming
     fused = pieces([decoders.ByteLevel(), decoders.Fuse()])
     assert fused.streaming is SAMPLES["bytes_only"].streaming
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma", "metaspace", "metaspace_first", "bytes_only"])
+@given(data=st.data())
+def test_an_answer_that_continues_a_text_keeps_its_first_space(
+    name: str, data: st.DataObject
+) -> None:
+    """Decoders strip a space at the beginning of a text, which the answer's is not."""
+    tokenizer = SAMPLES[name]
+    words = [i for i in range(256, tokenizer.size) if tokenizer.token(i)] or [*range(97, 123)]
+    before = data.draw(st.lists(st.sampled_from(words), min_size=1, max_size=20))
+    ids = data.draw(answers(name))
+    made = detokenizer(tokenizer, before)
+    texts = [*chain(*(made.push(token_id) for token_id in ids)), *made.finish()]
+    assert tokenizer.decode(before) + "".join(texts) == tokenizer.decode([*before, *ids])
