@@ -161,7 +161,7 @@ async def test_bytes_that_are_no_message_are_a_callers_mistake(
         assert error.details() == "request: its bytes are no message of this service"
 
 
-@pytest.mark.parametrize("path", [b"/x", b"/cascade.v1.RouterService/x", b"/no/x"])
+@pytest.mark.parametrize("path", [b"x", b"/x", b"/cascade.v1.RouterService/x", b"/no/x"])
 async def test_a_call_of_nothing_is_unimplemented(client: Client, path: bytes) -> None:
     call: Any = client.channel.unary_unary(cast(Any, path))
     with pytest.raises(grpc.aio.AioRpcError) as caught:

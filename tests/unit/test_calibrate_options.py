@@ -115,6 +115,7 @@ def test_requests() -> None:
         (["--limit", "1", "--max-distance", "0.1"], "--max-distance: a bound takes at least 2"),
         (["--plot", "a.pdf"], "--plot: must be a .png file, got a.pdf"),
         (["--plot", "/no/folder/a.png"], "--plot: must lie in a folder that is there, got /no"),
+        (["--plot", "/proc/version.png"], "--plot: can't be written: No such file or directory"),
     ],
 )
 def test_a_mistake_is_one_line(

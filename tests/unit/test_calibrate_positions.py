@@ -12,6 +12,7 @@ from torch import Tensor
 from services.calibrate.grids import default_alphas
 from services.calibrate.outcome import evaluate
 from services.calibrate.positions import TIES, Positions, drafted, positions_of
+from services.errors import InvalidField
 from services.pod.score import ScoreStep
 from services.rules.distribution import Sampling, candidates, scaled
 from services.rules.registry import RULES
@@ -59,6 +60,13 @@ def scores(
     step = ScoreStep(request, facts, sampling, emitted.append)
     step.take(session, step.decide([step], logits.unsqueeze(0))[0].tolist())
     return list(law_pb2.ScoredText.FromString(emitted[0].SerializeToString()).positions)
+
+
+def test_what_is_asked_for_beside_the_most_likely_is_bounded() -> None:
+    facts: Any = SimpleNamespace(vocabulary_size=SIZE, context_length=1024)
+    also = [law_pb2.TokenIds(ids=[0] * 1025)]
+    with pytest.raises(InvalidField, match="also: must have at most 1024 ids each, got 1025"):
+        ScoreStep(law_pb2.ScoreStep(continuation=[0], also=also), facts, SAMPLINGS[0], print)
 
 
 def rebuilt(drafter: Tensor, expert: Tensor, sampling: Sampling) -> Positions:

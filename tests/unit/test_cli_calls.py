@@ -129,6 +129,15 @@ def test_errors_are_one_line(
     assert found == (1, out, line)
 
 
+def test_what_came_of_an_answer_that_failed_is_in_its_json(capsys: Capture, address: str) -> None:
+    found = command(capsys, "generate", "lost", "--json", "--address", address)
+    assert found.status == 1
+    assert found.err == "cascade: unavailable: the expert is lost\n"
+    values = json.loads(found.out)
+    assert (values["text"], values["finish_reason"]) == (TEXT, "failed")
+    assert command(capsys, "generate", "invalid", "--json", "--address", address).out == ""
+
+
 def test_nothing_running_says_so(
     capsys: Capture, tmp_path: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -98,3 +98,18 @@ def test_last_words_are_for_people(tmp_path: Path, log: str, words: str | None) 
 
 def test_no_log_no_words(tmp_path: Path) -> None:
     assert last_words(tmp_path / "log") is None
+
+
+def test_settings_of_services_that_others_reach_are_not_theirs(
+    tmp_path: Path, running: list[psutil.Popen], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is started here speaks plainly, and to whoever asks; all other settings hold."""
+    for name in ("POD_TLS_CERT", "ROUTER_TLS_KEY", "ROUTER_PEER_TLS_CA", "ROUTER_API_KEYS_FILE"):
+        monkeypatch.setenv(f"CASCADE_{name}", "x")
+    monkeypatch.setenv("CASCADE_POD_SLOTS", "3")
+    names = "import os; print(sorted(n for n in os.environ if n.startswith('CASCADE_'))); "
+    launch("expert", names + SLEEPER, tmp_path, running)
+    found = (tmp_path / "expert.log").read_text()
+    assert "CASCADE_POD_SLOTS" in found
+    assert "TLS" not in found
+    assert "KEYS" not in found

@@ -82,6 +82,14 @@ def test_until_something_is_known_the_length_is_the_given_one() -> None:
     assert (pace.length, pace.ahead) == (6, 1)
 
 
+def test_a_length_that_a_request_has_chosen_is_no_measure_for_others() -> None:
+    for fixed, measured in ((1, False), (None, True)):
+        history = History()
+        pace = Pace(history, fixed=fixed, start=4, bonus=True, overlap=Overlap(), may_go_alone=True)
+        pace.emitted(2, 70.0)
+        assert math.isnan(history.load.speed) is not measured
+
+
 def test_a_fixed_length_is_kept() -> None:
     history = History(accepting(0.95), known(4.0, 30.0, 10.0))
     assert Pace(history, fixed=3, start=5, bonus=True, overlap=Overlap()).length == 3

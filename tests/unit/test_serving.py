@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -18,6 +19,7 @@ from services.serving import law as laws
 from services.serving.settings import is_loopback, problems
 from services.serving.slots import Slots
 from services.serving.status import STATUS_CODES, from_rpc_error, rich_status
+from services.serving.watched import Watched
 from services.tokens import TokenSequence, extend_hash
 from tests.until import until
 
@@ -223,3 +225,23 @@ def test_known_hashes() -> None:
     """The contract's definition: another implementation must find these."""
     assert TokenSequence().hash() == 0
     assert TokenSequence([0]).hash() == 0xE220A8397B1DCDAF
+
+
+def test_a_file_is_tried_again_once_its_rights_have_changed(tmp_path: Path) -> None:
+    """Its content is what it was."""
+    file, loads = tmp_path / "key", list[str]()
+    file.write_text("one")
+
+    def load() -> str:
+        loads.append(file.read_text())
+        if len(loads) == 2:
+            raise PermissionError("not to be read")
+        return loads[-1]
+
+    watched = Watched([str(file)], load)
+    file.write_text("another")
+    assert watched.current() == "one"
+    assert watched.current() == "one"
+    assert len(loads) == 2, "as long as nothing changes"
+    file.chmod(0o640)
+    assert watched.current() == "another"
