@@ -38,8 +38,12 @@ def test_lines_beyond_the_limit_are_not_looked_at(tmp_path: Path) -> None:
     ("name", "content", "text"),
     [
         ("p.txt", b"", "p.txt: no prompt in it"),
-        ("p.json", b'{"prompt": "a"}', "p.json: must be .jsonl, an object a line, or text"),
-        ("p.ndjson", b'{"prompt": "a"}', "p.ndjson: must be .jsonl, an object a line, or text"),
+        ("p.json", b'{"prompt": "a"}', "p.json: must be .jsonl, an object a line, or plain text"),
+        (
+            "p.ndjson",
+            b'{"prompt": "a"}',
+            "p.ndjson: must be .jsonl, an object a line, or plain text",
+        ),
         ("p.jsonl", b"\n \n", "p.jsonl: no prompt in it"),
         ("p.txt", b"fine\n\xff\xfe", "p.txt, line 2: not valid UTF-8"),
         ("p.jsonl", b'{"prompt": "a"}\n{"prompt', "p.jsonl, line 2: not valid JSON: "),

@@ -86,6 +86,7 @@ def test_a_length_that_a_request_has_chosen_is_no_measure_for_others() -> None:
     for fixed, measured in ((1, False), (None, True)):
         history = History()
         pace = Pace(history, fixed=fixed, start=4, bonus=True, overlap=Overlap(), may_go_alone=True)
+        pace.begin()
         pace.emitted(2, 70.0)
         assert math.isnan(history.load.speed) is not measured
 
