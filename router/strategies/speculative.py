@@ -16,8 +16,8 @@ drafter.
 
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 from cascade.v1 import drafter_pb2, expert_pb2, law_pb2
 
@@ -27,10 +27,11 @@ from router.strategies.blocks import Flight, add_log_probs
 from router.strategies.clock import Clock, pass_alone
 from router.strategies.first import First, Piece
 from router.strategies.law import follows_a_token_cascade, takes_bonus
+from router.strategies.loss import Loss
 from router.strategies.pipeline import Pipeline
 from router.strategies.task import Emitted, Task
 from router.strategies.token_cascade import token_cascade
-from services.errors import CascadeError, EngineFailed
+from services.errors import EngineFailed
 
 BLOCK_LENGTH = 5
 """Tokens drafted in the first rounds, where a bonus token may follow; one more elsewhere."""
@@ -92,24 +93,10 @@ class _Rounds:
         self._at_expert = 0
         """How many of the decided tokens the expert has."""
         self._first = First(self._piece, lambda: self._expert.verdict())
-        self._drafter_loss: CascadeError | None = None
-        self._expert_loss: CascadeError | None = None
-
-    @contextmanager
-    def _outliving_drafter(self) -> Iterator[None]:
-        """No loss of the drafter keeps what is decided, or under way, from the client."""
-        try:
-            yield
-        except CascadeError as error:
-            self._drafter_loss = error
-
-    @contextmanager
-    def _outliving_expert(self) -> Iterator[None]:
-        """What follows a decision: no loss of the expert keeps what was decided from the client."""
-        try:
-            yield
-        except CascadeError as error:
-            self._expert_loss = error
+        self._drafter_loss = Loss()
+        """That of the drafter keeps nothing that is decided, or under way, from the client."""
+        self._expert_loss = Loss()
+        """That of the expert, behind a decision, keeps nothing that was decided from the client."""
 
     def check_loss(self) -> None:
         """Tells of a loss, once nothing that was decided waits, nor what still can be.
@@ -117,18 +104,18 @@ class _Rounds:
         Raises:
             CascadeError: NoPodLeft, or whatever else ends a session.
         """
-        if self._expert_loss:
-            raise self._expert_loss
-        if self._drafter_loss and not self._pipeline.flights:
-            raise self._drafter_loss
+        if self._expert_loss.error:
+            raise self._expert_loss.error
+        if self._drafter_loss.error and not self._pipeline.flights:
+            raise self._drafter_loss.error
 
     async def draft(self) -> None:
         """Starts the next draft, if there is one to start."""
         length = self._pace.length
         if self._pace.alone:  # soon, behind what was drafted
             length = min(length, self._pipeline.redrafts)
-        if length and not self._drafter_loss and self._pipeline.may_draft(self._pace.ahead):
-            with self._outliving_drafter():
+        if length and not self._drafter_loss.error and self._pipeline.may_draft(self._pace.ahead):
+            with self._drafter_loss:
                 await self._start_draft(length)
 
     async def _start_draft(self, length: int) -> None:
@@ -196,19 +183,19 @@ class _Rounds:
         """Waits for one of the two, and does what follows; what was decided, if anything."""
         drafting = self._pipeline.drafting or self._pipeline.forking
         piece, verdict = await self._first.of(
-            piece=drafting and not self._drafter_loss, verdict=bool(self._under_way)
+            piece=drafting and not self._drafter_loss.error, verdict=bool(self._under_way)
         )
         emitted: Emitted = []
         if verdict is not None:
             emitted = await self._decide(verdict)
         if piece is not None and piece.step_id == self._draft_id:
-            with self._outliving_expert():
+            with self._expert_loss:
                 await self._take(piece)
         return emitted
 
     async def _piece(self) -> Piece | None:
         """Of the drafter; None: it is lost."""
-        with self._outliving_drafter():
+        with self._drafter_loss:
             return await self._drafter.piece()
         return None
 
@@ -270,7 +257,7 @@ class _Rounds:
         if not pipeline.flights:
             self._at_expert = pipeline.decided
         if prepared := pipeline.prepared():
-            with self._outliving_expert():
+            with self._expert_loss:
                 await self._send(prepared)
         return emitted
 

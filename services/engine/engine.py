@@ -8,16 +8,15 @@ between passes.
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from itertools import chain
 
 import structlog
 
 from services.engine.activity import Activity
 from services.engine.gather import Gather
 from services.engine.model import Model
-from services.engine.passes import PassReport, begin, costs_only, run
+from services.engine.passes import CostsOnly, PassReport, begin, run
 from services.engine.schedule import CHUNK, IDLE_S, Piece, choose, left
 from services.engine.session import Queued, Session
 from services.engine.step import Step
@@ -26,6 +25,9 @@ from services.errors import PeerLost
 log = structlog.get_logger()
 
 _LAST_WORDS_S = 1.0
+
+_HANDING_ON_S = 0.0002
+"""In which an event loop that sleeps is awake, and has sent what a pass led to."""
 
 _ENDED = "the engine has ended"
 """Another pod may have one that has not."""
@@ -99,7 +101,7 @@ class Engine:
             if self._ended:
                 step.fail(PeerLost(_ENDED))
                 return
-            for queued in _steps(session):
+            for queued in session.all_steps():
                 queued.superseded |= queued.step.supersedable
             session.steps.append(Queued(step))
             if session not in self._turn and session not in self._running:
@@ -118,7 +120,7 @@ class Engine:
         session = session.parent or session
         if not self._running.isdisjoint([session, *session.forks]):
             return
-        if any(not queued.superseded for queued in _steps(session)):
+        if any(not queued.superseded for queued in session.all_steps()):
             return
         while session.drained:
             _tell(session.drained.pop())
@@ -173,10 +175,14 @@ class Engine:
         loaded.set_result(model)
         try:
             while (turn := self._schedule()) is not None:
+                model.begin_turn()
                 pieces = self._choose(turn)
                 if pieces:
                     self._activity.passing(pieces)
                     report = run(model, pieces)
+                    self._stand_aside(turn)
+                    for piece in pieces:
+                        piece.session.slot.share()
                     self._gather.passed(report.model_s + report.after_s)
                     self._report(report)
                 self._postprocess(turn, pieces)
@@ -211,6 +217,14 @@ class Engine:
                 self._turn_began = time.perf_counter()
                 return turn
 
+    def _stand_aside(self, turn: list[tuple[Session, Queued]]) -> None:
+        """Leaves the interpreter to whoever hands the results on, where nothing else is to do."""
+        with self._changed:
+            new = self._turn or self._leaving or self._stopping
+            over = all(queued.over and len(session.steps) <= 1 for session, queued in turn)
+            if over and not new:
+                self._changed.wait(_HANDING_ON_S)  # less where something comes
+
     def _let_go(self) -> None:
         """Frees the pages of sessions that are closed."""
         while self._leaving:
@@ -225,7 +239,7 @@ class Engine:
         """Begins new steps, and chooses who takes part in the pass."""
         ready = []
         for session, queued in turn:
-            with costs_only(queued):
+            with CostsOnly(queued):
                 if not queued.begun:
                     turn.extend(self._begin(session, queued))
                 if not queued.over:
@@ -276,11 +290,6 @@ class Engine:
             self._turn = deque([*waiting, *self._turn, *served])
             if waiting and not going_on and not new:
                 self._changed.wait(IDLE_S / 8)  # for room: others may rest for long enough by then
-
-
-def _steps(session: Session) -> Iterator[Queued]:
-    """Its own and those of its forks."""
-    return chain(session.steps, *(fork.steps for fork in session.forks))
 
 
 def _tell(done: "Future[None]") -> None:

@@ -82,6 +82,9 @@ class Model:
             part.slot.extend(part.tokens)
         return wanted
 
+    def begin_turn(self) -> None:
+        """The worker has something to do, and is about to choose what is run."""
+
     def to_host(self, values: Tensor) -> list[float]:
         """Waits until the device has worked them out: [N]."""
         host: list[float] = values.tolist()

@@ -7,8 +7,9 @@ for each of them alone.
 import time
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
+from types import TracebackType
 
 import structlog
 import torch
@@ -37,25 +38,35 @@ class PassReport:
     """Deciding and taking: all that was done with the logits, the wait for a device included."""
 
 
-@contextmanager
-def costs_only(queued: Queued) -> Iterator[None]:
+class CostsOnly:
     """An error within ends this step, and nothing else.
 
-    Raises:
-        torch.AcceleratorError: the device is of no more use to anybody; memory that is not there is
-            no such error.
+    A lost device (torch.AcceleratorError) is of no more use to anybody, and is raised; memory that
+    is not there is no such error.
     """
-    try:
-        yield
-    except CascadeError as error:
-        queued.over = True
-        queued.step.fail(error)
-    except torch.AcceleratorError:
-        raise
-    except Exception as error:
-        log.exception("step failed", step=type(queued.step).__name__)
-        queued.over = True
-        queued.step.fail(EngineFailed(f"forward pass failed: {type(error).__name__}"))
+
+    __slots__ = ("_queued",)
+
+    def __init__(self, queued: Queued) -> None:
+        self._queued = queued
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        if not isinstance(error, Exception) or isinstance(error, torch.AcceleratorError):
+            return False
+        step, self._queued.over = self._queued.step, True
+        if not isinstance(error, CascadeError):
+            log.error("step failed", step=type(step).__name__, exc_info=error)
+            error = EngineFailed(f"forward pass failed: {type(error).__name__}")
+        step.fail(error)
+        return True
 
 
 def begin(session: Session, queued: Queued) -> None:
@@ -86,7 +97,6 @@ def run(model: Model, pieces: Sequence[Piece]) -> PassReport:
     there = time.perf_counter()
     _take(model, [pair for group, logits in fed for pair in _decided(group, logits)])
     for piece in pieces:
-        piece.session.slot.share()
         piece.queued.step.timing.stop()
         piece.session.timing.stop()
         piece.queued.since = piece.session.ran = time.perf_counter()
@@ -106,7 +116,7 @@ def _fed(model: Model, groups: Sequence[list[Piece]]) -> Iterator[tuple[list[Pie
         logits = model.run([piece.part for piece in pieces])
     except Exception:
         if len(pieces) == 1:
-            with costs_only(pieces[0].queued):
+            with CostsOnly(pieces[0].queued):
                 raise
             return
         logits = None
@@ -124,7 +134,7 @@ def _decided(group: list[Piece], logits: Tensor) -> list[tuple[Piece, Tensor]]:
     first = group[0]
     if not first.last:
         for piece, rows in zip(group, logits, strict=True):
-            with costs_only(piece.queued):
+            with CostsOnly(piece.queued):
                 piece.queued.advance(piece.count, rows)
         return []
     steps = [piece.queued.step for piece in group]
@@ -139,7 +149,7 @@ def _decided(group: list[Piece], logits: Tensor) -> list[tuple[Piece, Tensor]]:
         return list(zip(group, type(steps[0]).decide(steps, whole), strict=True))
     except Exception:
         if len(group) == 1:
-            with costs_only(first.queued):
+            with CostsOnly(first.queued):
                 raise
             return []
     # Not while the error is handled, as above.
@@ -151,12 +161,11 @@ def _take(model: Model, decided: Sequence[tuple[Piece, Tensor]]) -> None:
     """Gives each step what was decided of it."""
     if not decided:
         return
-    values = [value.double() for _, value in decided]
-    host = model.to_host(torch.cat(values))  # the wait for the device
-    end = 0
-    for (piece, _), value in zip(decided, values, strict=True):
-        queued, start = piece.queued, end
-        end += len(value)
+    sizes = [len(value) for _, value in decided]
+    # The wait for the device: what comes behind it keeps results from being sent.
+    host = iter(model.to_host(torch.cat([value.double() for _, value in decided])))
+    for (piece, _), size in zip(decided, sizes, strict=True):
+        queued = piece.queued
         queued.finish_feed()
-        with costs_only(queued):
-            queued.over = queued.step.take(piece.session, host[start:end])
+        with CostsOnly(queued):
+            queued.over = queued.step.take(piece.session, list(islice(host, size)))

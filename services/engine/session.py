@@ -7,10 +7,10 @@ of a fork where its tokens go on from there.
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import chain, count
 
 from torch import Tensor
 
@@ -91,6 +91,10 @@ class Session:
             if common > self.slot.length:
                 self.slot, fork.slot = fork.slot, self.slot
                 self.slot.truncate(common)
+
+    def all_steps(self) -> Iterator[Queued]:
+        """Its own and those of its forks."""
+        return chain(self.steps, *(fork.steps for fork in self.forks))
 
     def unseen(self) -> list[int]:
         """The tokens that the model has to see before the next token's logits: at least one."""

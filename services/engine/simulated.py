@@ -7,7 +7,8 @@ above the same.  Where they differ, it is the drafter's second choice with the p
 ``second``.
 
 Its passes take their time as a device's do: the worker queues a pass and what decides on its
-logits, and waits for both together.  So a step's time holds the decision, too.
+logits, and waits for both together.  So a step's time holds the decision, too, and it counts from
+when the worker begins to choose who takes part: an engine's step time is that of a whole turn.
 """
 
 import time
@@ -52,7 +53,7 @@ class Simulation(BaseModel):
     second: float = Field(default=0.6, ge=0, le=1)
     """How often, where it is not, it is the drafter's second choice."""
     pass_ms: float = Field(default=0.0, ge=0)
-    """Of each pass."""
+    """Of each pass, with the choice of who takes part and the decision on its logits."""
     token_ms: float = Field(default=0.0, ge=0)
     """Of each token fed, beside that."""
     session_ms: float = Field(default=0.0, ge=0)
@@ -74,11 +75,17 @@ class SimulatedModel(Model):
         self.cache = KeyValueCache(0, 1, 1, pages, torch.float32, self.device)
         self._simulation = simulation
         self._drafts = drafts
+        self._turn_began = 0.0
+        """0: the worker does not say."""
         self._free_at = 0.0
+
+    def begin_turn(self) -> None:
+        """See Model: the next pass's time counts from here."""
+        self._turn_began = time.perf_counter()
 
     def run(self, parts: Sequence[Part]) -> Tensor:
         """See Model: float32 [R, V]."""
-        began = time.perf_counter()
+        began, self._turn_began = self._turn_began or time.perf_counter(), 0.0
         if began - self._free_at < _BUSY_S:
             began = self._free_at
         words: list[tuple[int, int]] = []

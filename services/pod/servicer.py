@@ -102,7 +102,4 @@ def emitter(
 ) -> Callable[[Result | CascadeError], None]:
     """Hands a step's results on as responses, and its errors as they are."""
 
-    def emit_result(item: Result | CascadeError) -> None:
-        emit(item if isinstance(item, CascadeError) else wrap(item))
-
-    return emit_result
+    return lambda item: emit(item if isinstance(item, CascadeError) else wrap(item))

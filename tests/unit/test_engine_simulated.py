@@ -81,6 +81,24 @@ def test_what_decides_on_the_logits_is_within_the_time_of_the_pass() -> None:
     assert queued - start < there - queued
 
 
+def test_choosing_who_takes_part_is_within_the_time_of_the_pass() -> None:
+    """It took 200 of the 300 ms: about 100 are left."""
+    model = SimulatedModel(Simulation(pass_ms=300), drafts=False)
+    slot = model.new_slot()
+    assert slot.reserve(2)
+
+    def passes() -> float:
+        start = time.perf_counter()
+        model.to_host(model.run([Part(slot, [1], 1)])[0])
+        return time.perf_counter() - start
+
+    model.begin_turn()
+    time.sleep(0.2)
+    behind_a_choice = passes()
+    time.sleep(0.1)  # or it would count from the end of the one before
+    assert behind_a_choice < 0.8 * passes()
+
+
 def test_an_engine_runs_it_as_any_other() -> None:
     engine = Engine(lambda: SimulatedModel(Simulation(), drafts=True))
     try:
